@@ -1,0 +1,1 @@
+"""Raw networks over the fields of a state."""

@@ -1,0 +1,181 @@
+"""From a flat recipe to Lightning's command line tool, and from what it parsed back to a flat recipe.
+
+A recipe's sections are Lightning's: `data`, `trainer` and `modality` as they are, `seed` is `seed_everything`, `tasks` belongs to
+the data, every other key is an argument of the training module. The module and the data module get one modality object.
+"""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentError, Namespace
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from ..modality import Modality
+from ..training.callbacks import Pictures
+from ..training.data import OrnsteinDataModule
+from ..training.metrics_csv import MetricsCSV
+from ..training.module import DiffusionModule
+from ..training.saving import Checkpoints
+from .names import check_arguments, check_keys, to_classes, to_names
+from .objects import plain
+from .words import UsageError, choose
+
+Tree = dict[str, Any]
+_SHARED = ("modality", "seed")  # linked into both, so no section names them
+_HELP = "Flags of the trainer, the data and the model. They stand after the words of the recipe."
+CALLBACKS: dict[str, type[Callback]] = {"checkpoint": Checkpoints, "pictures": Pictures}  # sections of their own
+_FOLDERS = {"checkpoint": "checkpoints", "pictures": "pictures"}
+
+
+class Tool(LightningCLI):
+    """Lightning's tool for one recipe: it parses and checks; `build` builds, and the commands decide what to run.
+
+    Args:
+        recipe: a flat recipe.
+        flags: Lightning's own flags, which stand above the recipe.
+    """
+
+    model: DiffusionModule
+    datamodule: OrnsteinDataModule
+    trainer: Trainer
+
+    def __init__(self, recipe: Tree, flags: list[str]) -> None:
+        self.recipe = recipe
+        super().__init__(
+            DiffusionModule,
+            OrnsteinDataModule,
+            save_config_callback=None,
+            seed_everything_default=0,
+            parser_kwargs={"exit_on_error": False, "prog": "ornstein fit RECIPE [key=value ...]", "description": _HELP},
+            args=flags,
+            run=False,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+        )
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """Without `--config`: ours is a flat recipe, and read before."""
+        return self.parser_class(**kwargs)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """The modality, built once and given to both; the callbacks whose folders the run decides."""
+        parser.add_subclass_arguments(Modality, "modality", required=True)
+        for part in ("model", "data"):
+            parser.link_arguments("modality", f"{part}.modality", apply_on="instantiate")
+            parser.link_arguments("seed_everything", f"{part}.seed")
+        for key, cls in CALLBACKS.items():
+            parser.add_class_arguments(cls, key, skip={"folder"}, instantiate=False)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """The recipe first, then the flags over it."""
+        if {"-h", "--help"} & set(args):
+            parser.parse_args(args)  # prints and leaves
+        sections = to_sections(self.recipe)
+        check_sections(sections)
+        try:
+            self.config = parser.parse_args(args, namespace=parser.parse_object(sections))
+        except ArgumentError as error:
+            raise _named(error, parser) from error
+        except (TypeError, ValueError) as error:
+            raise ValueError(plain(error)) from error
+
+    def instantiate_classes(self) -> None:
+        """Nothing: `build` does it, once there is a run folder."""
+
+    def build(self, folder: Path | None) -> None:
+        """Build the module, the data module and the trainer; without a folder nothing is written anywhere."""
+        try:
+            self.config_init = self.parser.instantiate_classes(self.config)
+        except ArgumentError as error:
+            raise ValueError(plain(error)) from error
+        self.model, self.datamodule = self.config_init["model"], self.config_init["data"]
+        options = dict(self.config_init["trainer"])
+        callbacks: list[Callback] = []
+        if folder is None:
+            options |= {"logger": False, "enable_checkpointing": False}
+        else:
+            options["default_root_dir"] = str(folder)
+            callbacks = [cls(str(folder / _FOLDERS[key]), **self.config_init[key]) for key, cls in CALLBACKS.items()]
+            if options.get("logger") is None:
+                options["logger"] = [MetricsCSV(str(folder / "metrics.csv")), TensorBoardLogger(folder, "", "", sub_dir="tensorboard")]
+        self.trainer = self._instantiate_trainer(options, callbacks)
+
+    def flat(self) -> Tree:
+        """The parsed recipe, complete with defaults."""
+        text = self.parser.dump(self.config, skip_link_targets=True, skip_none=True, format="yaml")
+        return to_flat(yaml.safe_load(text))
+
+
+def to_sections(recipe: Tree) -> Tree:
+    """A flat recipe as the sections that Lightning's tool parses, with class paths for names."""
+    tree = to_classes(recipe)
+    model = set(inspect.signature(DiffusionModule).parameters) - set(_SHARED)
+    own = {"modality", "data", "trainer", "seed", "tasks", *CALLBACKS}
+    for key in tree:
+        if key not in model | own:
+            raise LookupError(choose("key of a recipe", key, model | own))
+    if "modality" not in tree:
+        raise LookupError("the recipe has no `modality`; say which, as in modality={name: image}")
+    sections = {
+        "seed_everything": tree.get("seed", 0),
+        "modality": tree["modality"],
+        "data": dict(tree.get("data") or {}),
+        "trainer": dict(tree.get("trainer") or {}),
+        "model": {key: value for key, value in tree.items() if key in model},
+        **{key: tree[key] or {} for key in CALLBACKS if key in tree},
+    }
+    if tree.get("tasks") is not None:
+        sections["data"]["tasks"] = tree["tasks"]
+    return sections
+
+
+def to_flat(sections: Tree) -> Tree:
+    """The inverse of `to_sections`."""
+    data = dict(sections.get("data", {}))
+    tasks = data.pop("tasks", None)
+    tree = {"modality": sections["modality"], "data": data, **sections["model"]}
+    tree |= {key: sections[key] for key in ("trainer", *CALLBACKS)} | {"seed": sections["seed_everything"]}
+    if tasks is not None:
+        tree["tasks"] = tasks
+    return to_names(tree)
+
+
+def check_sections(sections: Tree) -> None:
+    """Compare every key with the constructors, so that the nearest can be offered."""
+    for name, cls in {"data": OrnsteinDataModule, "trainer": Trainer, **CALLBACKS}.items():
+        given = sections.get(name, {})
+        for key in _SHARED if name == "data" else ():
+            if key in given:
+                raise LookupError(f"{name}.{key}: there is one {key} for the whole recipe; write it at the top")
+        check_arguments(cls, given, name)
+    for name, part in sections["model"].items():
+        check_keys(part, (name,))
+    check_keys(sections["modality"], ("modality",))
+    check_keys(sections["trainer"], ("trainer",))
+
+
+def _named(error: ArgumentError, parser: LightningArgumentParser) -> ValueError:
+    """An unknown flag with the nearest ones; any other parser's message in the words of a recipe."""
+    unknown = str(error).partition("nrecognized arguments: ")[2].split()
+    flags = [a.partition("=")[0] for a in unknown if a.startswith("-")]
+    if flags:
+        return UsageError(" ".join(choose("flag", flag, parser._option_string_actions) for flag in flags))
+    return ValueError(plain(error))
+
+
+def write(recipe: Tree, path: Path) -> None:
+    """Write a flat recipe, aside and then into place."""
+    aside = path.with_name(f".{path.name}.part")
+    aside.write_text(dump(recipe), encoding="utf-8")
+    aside.replace(path)
+
+
+def dump(recipe: Tree) -> str:
+    """A flat recipe as YAML."""
+    return yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)

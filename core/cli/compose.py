@@ -1,0 +1,171 @@
+"""From names and words to one flat recipe: Hydra composes, nothing is built here.
+
+Two steps. A recipe's own `defaults` list is composed into a plain tree. Then words are applied to that tree: `sampler=ddim`
+replaces the whole group by the option `configs/sampler/ddim.yaml`, every other word sets a key. So words mean the same
+on a recipe, on a printed config and on the config of a run.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from . import providers
+from .names import GROUPS
+from .words import check_words, choose
+
+Flat = dict[str, Any]
+
+
+def compose(path: Path, words: Sequence[str] = (), overlay: Path | None = None) -> Flat:
+    """The flat recipe of a file under words; `overlay` is another flat YAML laid over it before the words.
+
+    Raises:
+        ValueError, LookupError: broken YAML, a word that cannot be read, an option that does not exist.
+    """
+    check_words(words)
+    read_yaml(path)  # a broken file is told in plain words
+    tree = _hydra(path.parent, path.name, [])
+    if overlay is not None:
+        tree = lay_over(tree, read_yaml(overlay))
+    return apply(tree, words)
+
+
+@contextmanager
+def stage(tree: Flat, words: Sequence[str]) -> Iterator[tuple[Path, list[str]]]:
+    """A folder with `recipe.yaml`, and the Hydra overrides that apply the words to it."""
+    body = {k: v for k, v in tree.items() if k != "default"}
+    overrides = [_override(body, word) for word in words]
+    with tempfile.TemporaryDirectory(prefix="ornstein-") as name:
+        _write(Path(name) / "recipe.yaml", body)
+        yield Path(name), [*overrides, search_path()]
+
+
+def search_path() -> str:
+    """The Hydra override that makes every provider's parts visible."""
+    places = ",".join(f"'file://{folder}'" for _, folder in providers.folders("configs"))
+    return f"hydra.searchpath=[{places}]"
+
+
+def read_yaml(path: Path) -> Flat:
+    """A YAML mapping.
+
+    Raises:
+        ValueError: it is no YAML, or no mapping.
+    """
+    import yaml
+
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not YAML: {error}") from error
+    if not isinstance(tree, dict):
+        raise ValueError(f"{path} holds {type(tree).__name__}, not a mapping of recipe keys")
+    return tree
+
+
+def apply(tree: Flat, words: Sequence[str]) -> Flat:
+    """A flat recipe under words.
+
+    Raises:
+        ValueError, LookupError: a word that cannot be read, an option that does not exist.
+    """
+    check_words(words)
+    if words:
+        with stage(tree, words) as (folder, overrides):
+            tree = _hydra(folder, "recipe", overrides)
+    return resolve(tree)
+
+
+def lay_over(base: Flat, over: Flat) -> Flat:
+    """Merge two trees; where both name a class and the names differ, the upper one replaces the lower one whole."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        both = isinstance(old, dict) and isinstance(value, dict)
+        if both and value.get("name", old.get("name")) == old.get("name"):
+            merged[key] = lay_over(old, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def resolve(tree: Flat) -> Flat:
+    """The tree with its interpolations filled in, without the mark of a default recipe."""
+    from omegaconf import OmegaConf
+
+    tree = {k: v for k, v in tree.items() if k != "default"}
+    return OmegaConf.to_container(OmegaConf.create(tree), resolve=True)  # type: ignore[return-value]
+
+
+def _override(body: Flat, word: str) -> str:
+    """Hydra's form of a word; a group that is chosen anew loses what the recipe said of it."""
+    key, _, value = word.partition("=")
+    bare = key.lstrip("+~")
+    if word.startswith("~"):
+        return word
+    group, _, place = bare.partition(".")
+    options = providers.parts().get(group, {})
+    chosen = [v.strip() for v in value.split(",")]  # several in a sweep
+    if options and "." not in place and all(v.isidentifier() for v in chosen) and _is_choice(body, group, place):
+        for name in chosen:
+            if name not in options:
+                raise LookupError(choose(group, name, options))
+        return _choice(body, group, place, value)
+    return f"++{bare}={value}"
+
+
+def _is_choice(body: Flat, group: str, place: str) -> bool:
+    """Whether `group=x` or `group.place=x` names an option rather than the value of a key."""
+    if not place:
+        return True
+    part = body.get(group)
+    return group in GROUPS and isinstance(part, dict) and "name" not in part  # one class for each field: `process.pixels=edm`
+
+
+def _choice(body: Flat, group: str, place: str, value: str) -> str:
+    part = body.get(group)
+    if place:
+        part.pop(place, None)  # type: ignore[union-attr]
+        return f"+{group}@{group}.{place}={value}"
+    if isinstance(part, dict) and len(part) == 1 and "name" not in part and _names_class(next(iter(part.values()))):
+        place = next(iter(part))  # one field: `process=edm` means its process
+        return _choice(body, group, place, value)
+    body.pop(group, None)
+    return f"+{group}={value}"
+
+
+def _names_class(part: Any) -> bool:
+    return isinstance(part, dict) and "name" in part
+
+
+def _hydra(folder: Path, name: str, overrides: list[str]) -> Flat:
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    if not any(o.startswith("hydra.searchpath") for o in overrides):
+        overrides = [*overrides, search_path()]
+    try:
+        with initialize_config_dir(str(folder.resolve()), version_base="1.3", job_name="ornstein"):
+            config = hydra_compose(name, overrides)
+        return OmegaConf.to_container(config, resolve=False)  # type: ignore[return-value]
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ValueError(_first(error, folder / name)) from error
+
+
+def _first(error: Exception, path: Path) -> str:
+    """The part of a Hydra message that a user can act on, without its search path."""
+    text = str(error).partition("Config search path")[0].partition("\nfull_key:")[0].partition("\nSee https")[0].strip()
+    return f"recipe {path.name}: {text}"
+
+
+def _write(path: Path, tree: Flat) -> None:
+    import yaml
+
+    path.write_text(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), encoding="utf-8")

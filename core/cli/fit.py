@@ -1,0 +1,165 @@
+"""`ornstein fit`: train a recipe in a run folder of its own, or go on with one."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import compose, providers, runs
+from .words import UsageError, split, take, take_flag
+
+if TYPE_CHECKING:
+    from .bridge import Tool
+
+_EPILOG = """words
+  key=value     any key of the recipe: data.batch_size=32  optimizer.lr=1e-3  modality.patch=4
+  group=name    another option of a group, as `ornstein list GROUP` names it: sampler=ddim  trainer=cpu
+  process.FIELD=name   another process of a field: process.pixels=edm
+  init=RUN      start from the weights of a run
+  runs=DIR      where run folders go (ORNSTEIN_RUNS, else `runs`)
+
+flags, after the words
+  --print_config          print the composed recipe, which `--config` or its path runs again, and stop
+  --config FILE           a flat recipe: on its own, or laid over the named one, below the words
+  --ckpt_path last|FILE   go on with the newest run of the recipe, or with the run of a checkpoint, in its own folder
+  --trainer.max_steps 100 and every other flag of Lightning's trainer; `ornstein fit RECIPE --help` lists them
+
+examples
+  ornstein fit image/digits
+  ornstein fit image/folder data.root=my_pictures modality.size=32 --trainer.max_steps 20000
+  ornstein fit my/recipe.yaml data.batch_size=32 trainer=ddp
+  ornstein fit image/digits --ckpt_path last
+"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one command line asks for.
+
+    Args:
+        recipe: the flat recipe under the words.
+        name: of the recipe, without its modality.
+        flags: left for Lightning.
+        root: where run folders go.
+        folder: of the run that goes on; None for a new one.
+        checkpoint: to go on from.
+    """
+
+    recipe: compose.Flat
+    name: str
+    flags: list[str]
+    root: Path
+    folder: Path | None = None
+    checkpoint: Path | None = None
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What `--help` and completion know of `fit`; the line itself is read by `plan`."""
+    parser.epilog = _EPILOG
+    parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="image/digits, image (its default), or a YAML file of your own")
+    parser.add_argument("words", nargs="*", metavar="key=value", help="words that change the recipe")
+
+
+def run_words(command: str, argv: list[str], parser: argparse.ArgumentParser) -> int:
+    """Train."""
+    if not argv or argv[0] in ("-h", "--help"):
+        parser.print_help(sys.stdout if argv else sys.stderr)
+        return 0 if argv else 2
+    asked = plan(argv)
+    printing = "--print_config" in asked.flags
+    flags = [f for f in asked.flags if f != "--print_config"]
+
+    from . import bridge
+
+    if printing:
+        print(bridge.dump(bridge.Tool(asked.recipe, flags, parse_only=True).flat()), end="")
+        return 0
+    train(asked, flags)
+    return 0
+
+
+def plan(argv: list[str]) -> Plan:
+    """Read the command line of `fit`.
+
+    Raises:
+        UsageError, LookupError, ValueError: what cannot be read, with what to do.
+    """
+    words, flags = split(argv)
+    overlay, flags = take_flag(flags, "--config")
+    checkpoint, flags = take_flag(flags, "--ckpt_path")
+    place, words = take(words, "runs")
+    root = runs.root(place)
+    named = words[0] if words and "=" not in words[0] else None
+    words = words[1:] if named else words
+    if named is None and overlay is None:
+        raise UsageError("name a recipe first, as in `ornstein fit image/digits`; `ornstein list recipes` shows them")
+    path, name, folder = _recipe(named or str(overlay))
+    over = Path(overlay) if named and overlay else None
+    if checkpoint is None:
+        return Plan(compose.compose(path, words, over), name, flags, root)
+    if over is not None:
+        raise UsageError("a run goes on with its own recipe: leave out --config")
+    return _resumed(path, name, folder, checkpoint, words, flags, root)
+
+
+def _recipe(word: str) -> tuple[Path, str, Path | None]:
+    """File and name of a recipe, and its run folder where a run is named."""
+    if Path(word).suffix not in (".yaml", ".yml") and (Path(word).is_dir() or Path(word).name == "latest"):
+        folder = runs.find(word)
+        return folder / runs.CONFIG, runs.recipe_of(folder), folder
+    found = providers.recipe(word)
+    return found.path, found.path.stem, None
+
+
+def _resumed(path: Path, name: str, folder: Path | None, checkpoint: str, words: list[str], flags: list[str], root: Path) -> Plan:
+    """The plan of a run that goes on: its own recipe, in its own folder."""
+    for word in words:
+        if word.lstrip("+~").partition("=")[0].partition(".")[0] not in ("trainer", "data"):
+            raise UsageError(
+                f"{word!r}: a run goes on with its own recipe; only trainer and data may change. "
+                "To start a new run from its weights, say init=RUN instead of --ckpt_path"
+            )
+    if checkpoint != "last":
+        file = Path(checkpoint).resolve()
+        folder = file.parent.parent if (file.parent.parent / runs.CONFIG).is_file() else None
+        if folder is None:
+            raise FileNotFoundError(f"--ckpt_path {checkpoint}: no checkpoint of a run folder (RUN/checkpoints/NAME.ckpt); or say last")
+    else:
+        folder = folder or runs.newest(root, compose.compose(path)["modality"]["name"], name)
+        file = folder / runs.LAST
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} does not exist: the run {folder.name} saved no checkpoint to go on from")
+    recipe = compose.compose(folder / runs.CONFIG, words)
+    return Plan(recipe, runs.recipe_of(folder), flags, root, folder, file)
+
+
+def train(asked: Plan, flags: list[str]) -> Path:
+    """Build and train; the run folder is made once the recipe has proved whole."""
+    from . import bridge
+
+    tool = bridge.Tool(asked.recipe, flags)
+    recipe = tool.flat()
+    folder = asked.folder or runs.create(asked.root, recipe["modality"]["name"], asked.name)
+    runs.claim(folder)
+    main = os.environ.get("LOCAL_RANK", "0") == "0"
+    try:
+        if main:
+            print(f"{'going on with' if asked.folder else 'run'} {_short(folder)}")
+            bridge.write(recipe, folder / runs.CONFIG)
+        tool.trainer_in(folder).fit(tool.model, tool.datamodule, ckpt_path=asked.checkpoint)
+    except BaseException:
+        if main and asked.folder is None and not (folder / runs.LAST).exists():
+            _forget(folder)
+        raise
+    finally:
+        runs.release()
+    if tool.trainer.interrupted:
+        raise KeyboardInterrupt
+    if main:
+        _farewell(folder, asked)
+    return folder

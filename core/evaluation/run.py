@@ -1,0 +1,206 @@
+"""One evaluation: the three columns, the extractors, every metric with its spread, the pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from ..conditioning.values import class_number
+from ..modality import Item, Modality, Sample
+from ..rng import generator
+from .extractors import fingerprint
+from .pictures import pictures
+from .report import Report
+from .spec import Context, Extractor, ExtractorSource, Judged, MetricSpec, Track
+
+_LEAST = 12  # samples in a column; fewer leave too few neighbours in each part of it
+
+
+def evaluate(
+    modality: Modality,
+    samples: Sequence[Sample],
+    cond: Sequence[Mapping[str, Any]],
+    train: Sequence[Item],
+    held_out: Sequence[Item],
+    *,
+    task: str = "unconditional",
+    given: Sequence[Item] | None = None,
+    known: Sequence[Any] | None = None,
+    seed: int = 0,
+    repeats: int = 5,
+    device: str = "cpu",
+    progress: bool = True,
+) -> Report:
+    """Measure what `modality.metrics(task)` declares on generated samples, on real data and on the modality's floor.
+
+    Every column has the same n, the smaller of the number of samples and of held-out items, drawn with the seed, and is
+    compared with all training items. The spread is the delete-a-group jackknife's standard error of the column's draw,
+        sqrt((G - 1) / G sum_g (v_g - mean v)^2),   v_g the value without part g of G = `repeats` disjoint parts.
+
+    Args:
+        samples: decoded, as `sample` returns them; those beyond the number of held-out items are not measured.
+        cond: for each sample what was asked of it, condition name -> class name or number, or other value.
+        train, held_out: as read; held-out items were used neither for training nor for choosing.
+        given, known: for each sample of a conditional task the posed item, and which of its entries were known.
+        device: of the extractor.
+
+    Raises:
+        ValueError: too few samples or held-out items, lists of unequal length, fewer than 3 parts.
+    """
+    n = min(len(samples), len(held_out))
+    if n < _LEAST or not 3 <= repeats <= n:
+        raise ValueError(
+            f"{len(samples)} samples, {len(held_out)} held-out items, {repeats} parts: at least {_LEAST} samples, "
+            f"{_LEAST} held-out items and 3 parts are needed"
+        )
+    with _bars(progress) as track:
+        reference = _real(modality, train, "training", seed, track)
+        held = _real(modality, held_out, "held-out", seed, track)
+        made = Judged(list(samples), asked(modality, cond), list(map(str, range(len(samples)))), given, known)
+        columns = {"ours": _draw(made, n, seed, "ours"), "real": _draw(held, n, seed, "real")}
+        columns |= _floor(modality, train, reference, columns["ours"], seed)
+        specs = _distinct(modality.metrics(task))
+        extractors = _extractors(specs, reference, held, seed, device, track)
+        rows = _measure(specs, columns, reference, held, extractors, repeats, seed, track)
+        drawn = pictures(modality, columns, specs, reference)
+    sets = {"samples": made, "reference": reference, "held-out": held}
+    facts = {"modality": modality.name, "task": task, "n": n, "repeats": repeats, "seed": seed}
+    facts |= {name: {"items": len(judged), "hash": fingerprint(judged.samples)} for name, judged in sets.items()}
+    described = [{"name": e.name, "hash": e.hash, "facts": e.facts} for e in extractors.values()]
+    return Report(facts, described, rows, _notes(made, reference, held, n, "floor" in columns), drawn)
+
+
+def asked(modality: Modality, cond: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What was asked of each sample, with class names replaced by class numbers.
+
+    Raises:
+        ValueError: a class that the modality does not have.
+    """
+    classes = {spec.name: spec for spec in modality.conditions if spec.kind == "class"}
+
+    def number(name: str, value: Any) -> Any:
+        return value if value is None or name not in classes else class_number(classes[name], value)
+
+    return [{name: number(name, value) for name, value in values.items()} for values in cond]
+
+
+def jackknife(value: Callable[[Judged], float], judged: Judged, parts: int) -> float:
+    """Standard error of value(judged) by leaving out each of `parts` disjoint parts."""
+    n = len(judged)
+    values = [value(judged.take([i for i in range(n) if i % parts != part])) for part in range(parts)]
+    mean = math.fsum(values) / parts
+    return math.sqrt((parts - 1) / parts * math.fsum((v - mean) ** 2 for v in values))
+
+
+def _real(modality: Modality, items: Sequence[Item], words: str, seed: int, track: Track) -> Judged:
+    """Items as samples: each goes through `encode`, which knows its class number, and `decode`, which rounds."""
+    classes = [spec.name for spec in modality.conditions if spec.kind == "class"]
+    advance = track(f"reading {len(items)} {words} items", len(items))
+    samples: list[Sample] = []
+    cond: list[dict[str, Any]] = []
+    for index, item in enumerate(items):
+        encoded = modality.encode([item], None, generator(seed, "evaluation", words, index))
+        samples += modality.decode(encoded.state, encoded.mask, encoded.aux)
+        found = {name: encoded.cond[name] for name in classes if name in encoded.cond}
+        numbers = {name: int(c.value[0]) if bool(c.present[0]) else None for name, c in found.items()}
+        cond.append(item.cond | numbers)
+        advance()
+    return Judged(samples, cond, [item.key for item in items])
+
+
+def _draw(judged: Judged, n: int, seed: int, word: str) -> Judged:
+    """n of the samples in a seeded order."""
+    return judged.take(generator(seed, "evaluation", word).permutation(len(judged))[:n].tolist())
+
+
+def _floor(modality: Modality, train: Sequence[Item], reference: Judged, ours: Judged, seed: int) -> dict[str, Judged]:
+    """The column of the modality's floor, for what ours was asked and given; none where the modality has none."""
+    items = [replace(item, cond=cond) for item, cond in zip(train, reference.cond, strict=True)]
+    samples = modality.floor(items, ours.cond, generator(seed, "evaluation", "floor"))
+    if samples is None:
+        return {}
+    if ours.given is not None and ours.known is not None:
+        samples = [modality.paste(*parts) for parts in zip(samples, ours.given, ours.known, strict=True)]
+    return {"floor": Judged(samples, ours.cond, ours.keys, ours.given, ours.known)}
+
+
+def _distinct(specs: Sequence[MetricSpec]) -> Sequence[MetricSpec]:
+    names = [spec.name for spec in specs]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice or not names:
+        raise ValueError(f"the modality declares {len(names)} metrics, twice: {sorted(twice)}; each needs its own name")
+    return specs
+
+
+def _extractors(
+    specs: Sequence[MetricSpec], reference: Judged, held: Judged, seed: int, device: str, track: Track
+) -> dict[ExtractorSource, Extractor]:
+    """Each source of the metrics, asked once."""
+    sources = dict.fromkeys(spec.extractor for spec in specs if spec.extractor is not None)
+    return {source: source.fit(reference, held, seed=seed, device=device, track=track) for source in sources}
+
+
+def _measure(
+    specs: Sequence[MetricSpec],
+    columns: dict[str, Judged],
+    reference: Judged,
+    held: Judged,
+    extractors: dict[ExtractorSource, Extractor],
+    parts: int,
+    seed: int,
+    track: Track,
+) -> list[dict[str, Any]]:
+    """A row for each metric; samples that take part in several columns are worked out once."""
+    advance, rows = track("measuring", len(specs) * len(columns)), []
+    for spec in specs:
+        context = Context(held, extractors[spec.extractor] if spec.extractor else None, seed)
+        row: dict[str, Any] = {"metric": spec.name, "kind": spec.kind, "better": spec.better, "about": spec.about}
+        for name, candidate in columns.items():
+            row[name] = _cell(spec, candidate, reference, context, parts)
+            advance()
+        rows.append(row)
+    return rows
+
+
+def _cell(spec: MetricSpec, candidate: Judged, reference: Judged, context: Context, parts: int) -> dict[str, Any]:
+    """A number and its spread, or why there is none."""
+    missing = spec.missing(candidate)
+    if missing is not None:
+        return {"missing": missing}
+    value = float(spec.compute(candidate, reference, context))
+    spread = jackknife(lambda part: spec.compute(part, reference, context), candidate, parts)
+    if not math.isfinite(value) or not math.isfinite(spread):
+        return {"missing": f"not finite: {value} ± {spread}"}
+    return {"value": value, "spread": spread}
+
+
+def _notes(made: Judged, reference: Judged, held: Judged, n: int, has_floor: bool) -> list[str]:
+    notes = []
+    seen = {fingerprint([sample]) for sample in reference.samples}
+    twice = sum(fingerprint([sample]) in seen for sample in held.samples)
+    if twice:
+        notes.append(f"{twice} of {len(held)} held-out items are exact copies of training items: split by group.")
+    if len(made) > n:
+        notes.append(f"{len(made) - n} of {len(made)} samples were left out, so that every column has n = {n}.")
+    if not has_floor:
+        notes.append("This modality declares no floor.")
+    return notes
+
+
+@contextmanager
+def _bars(show: bool) -> Iterator[Track]:
+    """Progress bars on standard error; `track(words, steps)` adds one and returns what advances it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    bars = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*bars, console=Console(stderr=True), transient=True, disable=not show) as progress:
+
+        def track(words: str, steps: int) -> Callable[[], None]:
+            task = progress.add_task(words, total=steps)
+            return lambda: progress.advance(task)
+
+        yield track

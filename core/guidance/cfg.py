@@ -1,0 +1,143 @@
+"""Classifier-free guidance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..conditioning.values import conditions
+from ..denoiser import Denoiser
+from ..posterior import Categorical, Continuous, Posterior, View
+from ..state import Condition, Conditions, Known, Layout, State
+from .guidance import Guidance
+
+
+class CFG(Guidance):
+    """D = D(uncond) + scale (D(cond) - D(uncond)), both in one batched call.
+
+    For continuous fields every linear view (x_0, eps, v, ...) gives the same result, so it acts on the raw output; for
+    categorical fields on normalised log-probabilities of x_0. Scale 1 is the conditional model, and costs no second half.
+
+    Args:
+        denoiser: trained with dropout of its conditions.
+        scale: 0 unconditional, 1 conditional, above 1 guided.
+        interval: (low, high) in t; outside, the scale is 1 (Kynkaanniemi et al. 2024, arXiv:2404.07724).
+        negative: raw values that take the place of "no value" in the other half; by condition's name.
+
+    Source: Ho and Salimans 2022, arXiv:2207.12598, equation 6 (their w is scale - 1).
+    """
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        scale: float = 1.0,
+        interval: tuple[float, float] = (0.0, 1.0),
+        negative: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(denoiser)
+        low, high = interval
+        if not 0 <= low < high <= 1:
+            raise ValueError(f"CFG: the interval needs 0 <= low < high <= 1, found {interval}")
+        if not denoiser.conditions and scale != 1:
+            raise ValueError("CFG: the model has no conditions, so there is nothing to guide by")
+        self.scale, self.interval, self.negative = float(scale), (low, high), dict(negative or {})
+        conditions(denoiser.conditions, self.negative, 1)  # refuse bad names and values now
+
+    def forward(
+        self,
+        state_t: State,
+        t: float | Tensor,
+        layout: Layout,
+        cond: Conditions,
+        known: Known | None = None,
+        previous: Posterior | None = None,
+    ) -> Posterior:
+        """The guided posterior; with a number for t, calls outside the interval cost one half."""
+        low, high = self.interval
+        if self.scale == 1 or (not isinstance(t, Tensor) and not low <= t <= high):
+            return self.denoiser(state_t, t, layout, cond, known, previous)
+        both = self.denoiser(
+            {k: torch.cat([x, x]) for k, x in state_t.items()},
+            torch.cat([t, t]) if isinstance(t, Tensor) else t,
+            _twice(layout),
+            self._both(cond, layout.mask.shape[0], layout.mask.device),
+            None
+            if known is None
+            else Known(*({k: torch.cat([x, x]) for k, x in s.items()} for s in (known.bits, known.values))),
+            None if previous is None else Posterior({k: _twice_view(v) for k, v in previous.items()}),
+        )
+        with_, without = (Posterior({k: _half(v, i) for k, v in both.items()}) for i in (0, 1))
+        return with_.mix(without, self._weight(t))
+
+    def _weight(self, t: float | Tensor) -> float | Tensor:
+        if not isinstance(t, Tensor):
+            return self.scale
+        if t.ndim == 2:
+            raise ValueError("CFG: an interval needs one time per sample; found times per token")
+        low, high = self.interval
+        return torch.where((t >= low) & (t <= high), self.scale, 1.0)
+
+    def _both(self, cond: Conditions, batch: int, device: torch.device) -> Conditions:
+        """The given conditions, then the negative ones, or none."""
+        other = {name: c.to(device) for name, c in conditions(self.conditions, self.negative, batch).items()}
+        names = [spec.name for spec in self.conditions if spec.name in cond or spec.name in other]
+        return {name: _join(name, cond.get(name), other.get(name)) for name in names}
+
+
+def _join(name: str, given: Condition | None, negative: Condition | None) -> Condition:
+    """The batch of both halves; where one half has no value, its tensor is the other's and nothing of it is present."""
+    c = _absent(negative) if given is None else given
+    other = _absent(given) if negative is None else negative
+    if other.value.shape != c.value.shape:
+        raise ValueError(
+            f"condition {name!r}: the negative value has shape {tuple(other.value.shape)}, the given one {tuple(c.value.shape)}"
+        )
+    mask = None if c.mask is None else torch.cat([c.mask, c.mask if other.mask is None else other.mask])
+    return Condition(torch.cat([c.value, other.value.to(c.value.dtype)]), torch.cat([c.present, other.present]), mask)
+
+
+def _absent(c: Condition | None) -> Condition:
+    assert c is not None
+    return c.dropped(torch.ones_like(c.present))
+
+
+def _twice(layout: Layout) -> Layout:
+    positions = None if layout.positions is None else torch.cat([layout.positions] * 2)
+    return Layout(torch.cat([layout.mask] * 2), positions, layout.grid, layout.periodic)
+
+
+def _twice_view(view: View) -> View:
+    """A previous posterior for both halves: only what self-conditioning carries is kept."""
+    return _Carried(torch.cat([view.carried] * 2))
+
+
+class _Carried(View):
+    """A view of which only `carried` is needed."""
+
+    def __init__(self, carried: Tensor) -> None:
+        self._carried = carried
+
+    @property
+    def x0(self) -> Tensor:
+        return self._carried
+
+    @property
+    def carried(self) -> Tensor:
+        return self._carried
+
+    def mix(self, other: View, weight: float | Tensor) -> View:
+        raise ValueError("a carried estimate is not mixed")
+
+
+def _half(view: View, i: int) -> View:
+    """One half of a doubled view."""
+    if isinstance(view, Continuous):
+        n = view.output.shape[0] // 2
+        part = slice(i * n, (i + 1) * n)
+        at = type(view.at)(*(x[part] if x.ndim and x.shape[0] == 2 * n else x for x in view.at[:4]), view.at.sigma_data)
+        return Continuous(view.output[part], view.x_t[part], at, view.parametrization)
+    assert isinstance(view, Categorical)
+    return Categorical(view.logits.chunk(2)[i])

@@ -1,0 +1,149 @@
+"""The contract that a modality signs: what a file is, how it becomes tokens and back, how the result is judged."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from torch import Tensor, nn
+
+from .conditioning.spec import ConditionSpec
+from .state import Conditions, Encoded, Field, State
+from .tasks import Task, Unconditional
+
+if TYPE_CHECKING:
+    from .evaluation.spec import MetricSpec
+    from .sources import Source
+
+Sample = Any  # what a decoded sample is: an array, a molecule, a frame: the modality's own, in physical units
+Rng = np.random.Generator
+
+
+class BadItem(ValueError):  # noqa: N818 - it names the item, not the error
+    """One file that cannot be used: counted and named, never dropped in silence."""
+
+    def __init__(self, path: str | Path, why: str) -> None:
+        super().__init__(f"{path}: {why}")
+        self.path, self.why = str(path), why
+
+
+@dataclass
+class Item:
+    """One thing read from a file: the data in the modality's own form, and what its row says of it.
+
+    Args:
+        data: array, molecule, table: what the modality reads.
+        cond: condition name -> raw value (class name or number, caption, ...). A missing name is a missing value.
+        key: a stable name, unique in its source: `cats/001.png`, `digits#17`.
+        meta: whatever else the modality keeps (rate, original size, group).
+    """
+
+    data: Any
+    cond: dict[str, Any] = field(default_factory=dict)
+    key: str = ""
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+class Modality(ABC):
+    """One kind of data. Register a subclass under the entry-point group `ornstein.modalities`; see docs/add-a-modality.md.
+
+    Constructor arguments are the modality's options in a recipe (`modality.patch=2`); each is kept as an attribute of the
+    same name, from which checkpoints rebuild the object. What depends on data is found in `fit` and kept in `state`.
+    """
+
+    name: ClassVar[str]
+    symmetries: ClassVar[tuple[str, ...]]  # of permutation, translation, rotation, reflection; explicit, even if empty
+    extensions: ClassVar[tuple[str, ...]] = ()  # file name endings that `read` takes, lower case with the dot
+
+    latent: nn.Module | None = None
+
+    @property
+    @abstractmethod
+    def fields(self) -> tuple[Field, ...]:
+        """The fields of the state; valid after `fit`."""
+
+    @property
+    @abstractmethod
+    def conditions(self) -> tuple[ConditionSpec, ...]:
+        """What the model can be told; valid after `fit`."""
+
+    @property
+    @abstractmethod
+    def axes(self) -> int:
+        """Number of axes of `Layout.positions`; 0 for a set."""
+
+    @abstractmethod
+    def read(self, file: Any, row: Mapping[str, Any]) -> Item:
+        """Read one `sources.File` with its row (label, caption, ...).
+
+        Raises:
+            BadItem: the file cannot be used; the message says what was found.
+        """
+
+    @abstractmethod
+    def write(self, samples: Sequence[Sample], path: Path) -> list[Path]:
+        """Write decoded samples into the folder `path` in the modality's native formats."""
+
+    @abstractmethod
+    def encode(self, items: Sequence[Item], known: Sequence[Any | None] | None, rng: Rng) -> Encoded:
+        """Items to model space, padded to one batch. `known[i]` is in item i's own coordinates, as its task posed it."""
+
+    @abstractmethod
+    def blank(self, n: int, cond: Conditions, rng: Rng, size: Any = None) -> Encoded:
+        """Mask, layout and aux of n samples to be made, with a state of zeros; sizes drawn from what `fit` saw."""
+
+    @abstractmethod
+    def decode(self, state: State, mask: Tensor, aux: dict[str, Any]) -> list[Sample]:
+        """Model space at t = 0 to samples in physical units; rounding and clipping happen here and nowhere else."""
+
+    @abstractmethod
+    def metrics(self, task: str) -> Sequence[MetricSpec]:
+        """What `ornstein evaluate` measures for a task."""
+
+    @abstractmethod
+    def datasets(self) -> Mapping[str, Source]:
+        """Named data sets; at least one needs no download. The first is the default."""
+
+    # Defaults.
+
+    def fit(self, items: Sequence[Item]) -> None:  # noqa: B027 - a modality may have nothing to learn
+        """Learn statistics, vocabulary and sizes from the training items; called once, never on resume."""
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """What `fit` learnt, as tensors and plain JSON, so that a checkpoint alone can sample, decode and write."""
+        return {}, {}
+
+    def load_state(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:  # noqa: B027
+        """Take back what `state` gave."""
+
+    def tasks(self) -> Mapping[str, Task]:
+        """Tasks by name; each is a known mask."""
+        return {"unconditional": Unconditional()}
+
+    def paste(self, sample: Sample, given: Item, known: Any | None) -> Sample:
+        """Put the given values back in data space, so that what was given is exact in the written file."""
+        return sample
+
+    def augment(self, item: Item, rng: Rng) -> Item:
+        """A random variant of a training item."""
+        return item
+
+    def couple(self, state: State, noise: State, mask: Tensor, rng: Rng) -> State:
+        """Pair noise with data (optimal transport and the like); the default keeps the draw."""
+        return noise
+
+    def floor(self, items: Sequence[Item], cond: Sequence[Mapping[str, Any]], rng: Rng) -> list[Sample] | None:
+        """An honest simple baseline fitted on training items, one sample for each cond: the third column of reports."""
+        return None
+
+    def cost(self, item: Item) -> int:
+        """Tokens of an item, for bucketed batches."""
+        return 1
+
+    def render(self, samples: Sequence[Sample]) -> Any:
+        """A matplotlib Figure, or an (H, W[, 3]) uint8 array: what a person looks at while it trains."""
+        raise LookupError(f"modality {self.name!r} has no render(): it draws no pictures")

@@ -1,0 +1,164 @@
+"""The denoised posterior: the only currency between networks, guidance, samplers and losses.
+
+A `Posterior` maps field names to views. The view of a continuous field is a linear function of the network's output and of x_t,
+computed when asked for and not before; the view of a categorical field is its class probabilities.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from .parametrization import Flow, Parametrization, Point, Score, Solution, V
+from .state import State
+
+
+class View(ABC):
+    """What is believed of one field's x_0."""
+
+    @property
+    @abstractmethod
+    def x0(self) -> Tensor:
+        """The mean (continuous) or the most probable class (categorical)."""
+
+    @property
+    @abstractmethod
+    def carried(self) -> Tensor:
+        """What self-conditioning shows the network: x0, or class probabilities."""
+
+    @abstractmethod
+    def mix(self, other: View, weight: float | Tensor) -> View:
+        """other + weight (self - other), in the space where the field is linear; `weight` broadcasts with (B,)."""
+
+
+class Continuous(View):
+    """x_0 = A x_t + B F and eps = C x_t + D F, each computed once and only when asked for."""
+
+    def __init__(self, output: Tensor, x_t: Tensor, at: Point, parametrization: Parametrization) -> None:
+        self.output, self.x_t, self.at, self.parametrization = output, x_t, at, parametrization
+
+    @cached_property
+    def _solution(self) -> Solution:
+        return self.parametrization.solve(self.at)
+
+    @cached_property
+    def x0(self) -> Tensor:
+        """The mean of x_0."""
+        return self._solution.a * self.x_t + self._solution.b * self.output
+
+    @cached_property
+    def eps(self) -> Tensor:
+        """The mean of the noise, 0 where sigma = 0."""
+        return self._solution.c * self.x_t + self._solution.d * self.output
+
+    @property
+    def v(self) -> Tensor:
+        """Alpha eps - sigma x_0."""
+        return V().target(self.x0, self.eps, self.at)
+
+    @property
+    def flow(self) -> Tensor:
+        """dx_t / dt along the probability flow."""
+        return Flow().target(self.x0, self.eps, self.at)
+
+    @property
+    def score(self) -> Tensor:
+        """-eps / sigma, 0 where sigma = 0."""
+        return Score().target(self.x0, self.eps, self.at)
+
+    @property
+    def carried(self) -> Tensor:
+        """x0."""
+        return self.x0
+
+    def with_output(self, output: Tensor) -> Continuous:
+        """The view of another raw output at the same place."""
+        return Continuous(output, self.x_t, self.at, self.parametrization)
+
+    def mix(self, other: View, weight: float | Tensor) -> Continuous:
+        """Every linear view mixes alike, so the raw outputs are mixed."""
+        assert_same(self, other)
+        return self.with_output(torch.lerp(other.output, self.output, _shaped(weight, self.output)))  # type: ignore[attr-defined]
+
+
+class Pair(Continuous):
+    """A view from x_0 and eps themselves, which may come from different calls (as in CFG++)."""
+
+    def __init__(self, x0: Tensor, eps: Tensor, x_t: Tensor, at: Point) -> None:
+        super().__init__(V().target(x0, eps, at), x_t, at, V())
+        self.x0, self.eps = x0, eps  # type: ignore[misc]
+
+
+class Categorical(View):
+    """Class probabilities (..., K) of a categorical field."""
+
+    def __init__(self, logits: Tensor) -> None:
+        self.logits = logits
+
+    @cached_property
+    def log_probs(self) -> Tensor:
+        """Normalised log-probabilities of x_0."""
+        return torch.log_softmax(self.logits, dim=-1)
+
+    @cached_property
+    def probs(self) -> Tensor:
+        """Probabilities of x_0."""
+        return self.log_probs.exp()
+
+    @property
+    def x0(self) -> Tensor:
+        """The most probable class."""
+        return self.logits.argmax(-1)
+
+    @property
+    def carried(self) -> Tensor:
+        """The probabilities."""
+        return self.probs
+
+    def mix(self, other: View, weight: float | Tensor) -> Categorical:
+        """Normalised log-probabilities mix linearly."""
+        assert_same(self, other)
+        return Categorical(torch.lerp(other.log_probs, self.log_probs, _shaped(weight, self.logits)))  # type: ignore[attr-defined]
+
+
+class Posterior(Mapping[str, View]):
+    """One view for each field."""
+
+    def __init__(self, views: Mapping[str, View]) -> None:
+        self._views = dict(views)
+
+    def __getitem__(self, name: str) -> View:
+        return self._views[name]
+
+    def __iter__(self):  # noqa: ANN204
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    @property
+    def carried(self) -> State:
+        """What self-conditioning shows the network of each field."""
+        return {name: view.carried for name, view in self.items()}
+
+    def mix(self, other: Posterior, weight: float | Tensor) -> Posterior:
+        """other + weight (self - other), field by field."""
+        return Posterior({name: view.mix(other[name], weight) for name, view in self.items()})
+
+
+def assert_same(a: View, b: View) -> None:
+    """Refuse to mix views of different kinds."""
+    if isinstance(a, Continuous) != isinstance(b, Continuous):
+        raise ValueError(f"cannot mix a {type(a).__name__} view with a {type(b).__name__} one")
+
+
+def _shaped(weight: float | Tensor, like: Tensor) -> float | Tensor:
+    return (
+        weight
+        if not isinstance(weight, Tensor) or weight.ndim == 0
+        else weight.view(-1, *(1,) * (like.ndim - 1)).to(like.dtype)
+    )

@@ -1,0 +1,99 @@
+"""Gaussian noising: x_t = alpha_t x_0 + sigma_t eps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from .. import rng
+from ..parametrization import Flow, Parametrization, Point
+from ..posterior import Continuous, View
+from ..schedules import Rectified, Schedule
+from ..state import Field
+from .process import Process
+
+# The network is told -log_snr / 8 (= log(sigma / alpha) / 4, as EDM's c_noise), clamped; clean tokens have a value of their own.
+LOG_SNR_LIMIT = 20.0
+CLEAN = -3.0
+
+
+@dataclass(frozen=True)
+class Gaussian(Process):
+    """q(x_t | x_0) = N(alpha_t x_0, sigma_t^2) in the field's space.
+
+    Args:
+        schedule: alpha and sigma.
+        parametrization: what the network predicts.
+        sigma_data: standard deviation of the data in model space; scales the network's input to unit variance.
+
+    Raises:
+        ValueError: a parametrisation that does not exist at an end of the schedule.
+    """
+
+    kind = "continuous"
+
+    schedule: Schedule = field(default_factory=Rectified)
+    parametrization: Parametrization = field(default_factory=Flow)
+    sigma_data: float = 1.0
+
+    def __post_init__(self) -> None:
+        name, schedule = type(self.parametrization).__name__, type(self.schedule).__name__
+        if self.parametrization.needs_signal and self.schedule.ends_at_noise:
+            raise ValueError(
+                f"{name} is undefined on {schedule}: alpha is 0 at t = 1, where the output says nothing of x0; "
+                "take V, X0, Flow or EDM, or a schedule that ends above 0 (Cosine: end=0.995)"
+            )
+        if self.parametrization.needs_rates and not self.schedule.finite_rates:
+            raise ValueError(
+                f"{name} is undefined on {schedule}: d sigma / dt is infinite at t = 0; "
+                "take V, X0, Eps or EDM, or the schedule Rectified, Trigonometric or EDM"
+            )
+        if not self.sigma_data > 0:
+            raise ValueError(f"sigma_data must be above 0, found {self.sigma_data}")
+
+    def check(self, f: Field) -> None:
+        """Any continuous field will do."""
+        if f.kind != self.kind:
+            raise ValueError(f"Gaussian noise serves continuous fields; {f.name!r} is {f.kind}")
+
+    def at(self, t: Tensor) -> Point:
+        """The point of the schedule at t, in the dtype of t."""
+        s = self.schedule
+        return Point(s.alpha(t), s.sigma(t), s.d_alpha(t), s.d_sigma(t), self.sigma_data)
+
+    def noise(self, f: Field, keys: Tensor, mask: Tensor, known: Tensor | None, like: Tensor) -> Tensor:
+        """Standard normal in the field's space, zero at padded entries."""
+        drawn = rng.normal(keys, f, mask.shape[1], like.dtype)
+        if f.axes == "pair":
+            return drawn * (mask[:, :, None] & mask[:, None, :])[..., None]
+        return f.space.project(drawn, mask, known)
+
+    def corrupt(self, f: Field, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """Alpha x_0 + sigma eps."""
+        alpha, sigma = self.schedule.alpha(t).to(x0.dtype), self.schedule.sigma(t).to(x0.dtype)
+        return alpha * x0 + sigma * noise
+
+    def prior(self, f: Field, t: Tensor, noise: Tensor) -> Tensor:
+        """Sigma eps: the mean alpha x_0 is taken as 0."""
+        return self.schedule.sigma(t).to(noise.dtype) * noise
+
+    def inputs(self, f: Field, x_t: Tensor, t: Tensor) -> Tensor:
+        """x_t / sqrt(alpha^2 sigma_data^2 + sigma^2)."""
+        return x_t / self.at(t).scale.to(x_t.dtype)
+
+    def c_noise(self, t: Tensor) -> Tensor:
+        """The network's word for t: -log_snr / 8, clamped to 2.5; -3 where t = 0 marks clean tokens."""
+        c = -self.schedule.log_snr(t).clamp(-LOG_SNR_LIMIT, LOG_SNR_LIMIT) / 8
+        return torch.where(t == 0, CLEAN, c)
+
+    def view(self, f: Field, output: Tensor, x_t: Tensor, t: Tensor) -> Continuous:
+        """The pair (x_0, eps) that the output stands for."""
+        return Continuous(output, x_t, self.at(t).to(x_t.dtype, x_t.device), self.parametrization)
+
+    def loss(self, f: Field, view: View, x0: Tensor, noise: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+        """Squared error of the raw output."""
+        assert isinstance(view, Continuous)
+        target = self.parametrization.target(x0, noise, view.at)
+        return (view.output - target) ** 2

@@ -1,0 +1,134 @@
+"""Decoded samples from a denoiser: the loop around the executor that knows the modality."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from . import rng
+from .conditioning.values import conditions
+from .denoiser import Denoiser
+from .samplers import Sampler, run
+from .samplers.run import Hook
+from .state import Encoded
+
+if TYPE_CHECKING:
+    from .modality import Item, Modality, Sample
+
+PRECISIONS = {"float32": None, "bf16": torch.bfloat16, "float16": torch.float16, "float64": None}
+
+
+def sample(
+    denoiser: Denoiser,
+    sampler: Sampler,
+    n: int = 1,
+    cond: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    *,
+    task: str = "unconditional",
+    given: Sequence[Item] | None = None,
+    known: Sequence[Any] | None = None,
+    size: Any = None,
+    batch_size: int = 64,
+    precision: str = "float32",
+    progress: bool = False,
+    hooks: Sequence[Hook] = (),
+) -> list[Sample]:
+    """Draw n decoded samples; with `given`, n for each given item, item by item.
+
+    Args:
+        denoiser: with a modality attached, as `load` does; guidance passes it on.
+        sampler: whose table to run.
+        n: number of samples (for each given item).
+        cond: raw conditions, one value for all or a list with one for each sample. Given items bring their own.
+        seed: of everything. Sample k is the same for any batch size.
+        task: what poses the given items.
+        given: items of the modality.
+        known: which entries of each given item are known, in its own coordinates; posed by the task where absent.
+        size: of the samples, in the modality's own terms.
+        batch_size: samples at a time.
+        precision: float32, bf16 or float16 (autocast), or float64 (the network is converted, and converted back).
+        progress: show a bar.
+        hooks: called after each row of the plan.
+
+    Raises:
+        ValueError: no modality, an unknown task, condition or precision, n below 1.
+    """
+    modality = denoiser.modality
+    if modality is None:
+        raise ValueError(
+            "sample() decodes by a modality and this denoiser has none: `load` attaches it; samplers.run needs none"
+        )
+    if n < 1 or batch_size < 1:
+        raise ValueError(f"n and batch_size must be at least 1, found n={n}, batch_size={batch_size}")
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision {precision!r} does not exist; choose from {', '.join(PRECISIONS)}")
+    if given is None:
+        if task != "unconditional":
+            raise ValueError(f"task {task!r} needs given items")
+        items: list[Item] = []
+        posed_known: list[Any] = []
+        encoded = modality.blank(n, conditions(denoiser.conditions, cond, n), rng.generator(seed, "blank"), size)
+    else:
+        items, posed_known = _pose(modality, task, given, known, seed)
+        items, posed_known = ([x for x in xs for _ in range(n)] for xs in (items, posed_known))
+        encoded = modality.encode(items, posed_known, rng.generator(seed, "encode"))
+        own = conditions(denoiser.conditions, cond, len(items))
+        encoded = Encoded(encoded.state, encoded.layout, {**encoded.cond, **own}, encoded.known, encoded.aux)
+    plan = sampler.plan(denoiser.processes)
+    out: list[Sample] = []
+    with _prepared(denoiser, precision) as (device, dtype), _bar(progress, encoded.batch) as advance:
+        for start in range(0, encoded.batch, batch_size):
+            part = encoded.rows(start, start + batch_size)
+            index = torch.arange(start, start + part.batch)
+            state = run(denoiser, plan, part.to(device, dtype), seed=seed, index=index, hooks=hooks)
+            out += modality.decode({k: v.cpu() for k, v in state.items()}, part.mask, part.aux)
+            advance(part.batch)
+    return [modality.paste(x, items[i], posed_known[i]) for i, x in enumerate(out)] if items else out
+
+
+def _pose(
+    modality: Modality, task: str, given: Sequence[Item], known: Sequence[Any] | None, seed: int
+) -> tuple[list[Item], list[Any]]:
+    """Given items extended by their unknown entries, and which of them are known."""
+    if known is not None:
+        if len(known) != len(given):
+            raise ValueError(f"{len(known)} known masks for {len(given)} given items")
+        return list(given), list(known)
+    tasks = modality.tasks()
+    if task not in tasks:
+        raise ValueError(f"task {task!r} does not exist for {modality.name}; choose from {', '.join(tasks)}")
+    posed = [tasks[task].pose(item, rng.generator(seed, "pose", i)) for i, item in enumerate(given)]
+    return [item for item, _ in posed], [bits for _, bits in posed]
+
+
+@contextmanager
+def _prepared(denoiser: Denoiser, precision: str) -> Iterator[tuple[torch.device, torch.dtype]]:
+    """Evaluation mode and precision, put back afterwards."""
+    parameter = next(denoiser.parameters(), torch.empty(0))
+    device, dtype, was_training = parameter.device, parameter.dtype, denoiser.training
+    wanted = torch.float64 if precision == "float64" else torch.float32
+    half = PRECISIONS[precision]
+    try:
+        denoiser.eval().to(wanted)
+        with torch.autocast(device.type, dtype=half or torch.bfloat16, enabled=half is not None):
+            yield device, wanted
+    finally:
+        denoiser.train(was_training).to(dtype)
+
+
+@contextmanager
+def _bar(show: bool, total: int) -> Iterator[Any]:
+    """A progress bar over samples, or nothing."""
+    if not show:
+        yield lambda count: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("sampling"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, transient=True) as bar:
+        task = bar.add_task("sampling", total=total)
+        yield lambda count: bar.update(task, advance=count)

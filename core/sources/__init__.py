@@ -1,0 +1,25 @@
+"""The way of the data up to items: folder, zip, tar, manifest -> files and rows -> parts -> items."""
+
+from .manifest import file_at
+from .opening import open_source
+from .reading import read_all, track
+from .source import Listing, Row, Source
+from .splitting import split
+from .store import File, Folder, Memory, Store, Tar, Zip
+
+__all__ = [
+    "File",
+    "Folder",
+    "Listing",
+    "Memory",
+    "Row",
+    "Source",
+    "Store",
+    "Tar",
+    "Zip",
+    "file_at",
+    "open_source",
+    "read_all",
+    "split",
+    "track",
+]

@@ -1,0 +1,200 @@
+"""Which items make up which batch, and how a worker makes one: pure functions of the seed and the batch's number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from ..rng import generator
+from ..state import Encoded
+from ..tasks import Task, choose
+
+if TYPE_CHECKING:
+    from ..modality import Item, Modality
+
+
+@dataclass(frozen=True)
+class Batch:
+    """An encoded batch with its place in the run.
+
+    Args:
+        encoded: the batch in model space.
+        index: (B,) int64, place of each sample in the global batch, or in its held-out part.
+        number: how many global batches came before; 0 for a held-out part.
+        total: samples of the global batch, over all processes, or of the held-out part.
+        keys: names of the items, for messages.
+    """
+
+    encoded: Encoded
+    index: Tensor
+    number: int
+    total: int
+    keys: tuple[str, ...]
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The batch on a device, without waiting where its memory is pinned. `aux` stays where it is."""
+        return self._each(lambda x: x.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Batch:
+        """The batch in page-locked memory; called by the data loader."""
+        return self._each(lambda x: x.pin_memory())
+
+    def _each(self, move: Callable[[Tensor], Tensor]) -> Batch:
+        e = self.encoded
+        encoded = replace(
+            e,
+            state=_each(e.state, move),
+            layout=_each(e.layout, move),
+            cond={name: _each(c, move) for name, c in e.cond.items()},
+            known=e.known and replace(e.known, bits=_each(e.known.bits, move), values=_each(e.known.values, move)),
+        )
+        return replace(self, encoded=encoded, index=move(self.index))
+
+
+@dataclass(frozen=True)
+class Order:
+    """One process's part of one global batch: which items, and their places in it."""
+
+    number: int
+    items: tuple[int, ...]
+    index: tuple[int, ...]
+
+
+class Stream(Sampler[Order]):
+    """The endless order of training batches.
+
+    Permutations of the items, one for each epoch, stand one after the other; global batch g takes the next W b of them, process
+    r of W the places r b .. (r + 1) b - 1. So each epoch holds each item once, no batch is short, and any number of items serves.
+
+    Args:
+        items: number of training items.
+        batch_size: b, samples of one process.
+        seed: of the permutations.
+        rank: r.
+        world: W, number of processes.
+        position: number of global batches that the run has behind it, asked when an iteration starts.
+    """
+
+    def __init__(
+        self,
+        items: int,
+        batch_size: int,
+        seed: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        position: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self.items = items
+        self.batch_size = batch_size
+        self.seed = seed
+        self.rank = rank
+        self.world = world
+        self.position = position
+        self._permutation = lru_cache(maxsize=4)(self._permute)
+
+    def __iter__(self) -> Iterator[Order]:
+        return map(self.order, count(self.position()))
+
+    def order(self, number: int) -> Order:
+        """This process's part of global batch `number`."""
+        index = range(self.rank * self.batch_size, (self.rank + 1) * self.batch_size)
+        places = (number * self.world * self.batch_size + i for i in index)
+        items = (int(self._permutation(place // self.items)[place % self.items]) for place in places)
+        return Order(number, tuple(items), tuple(index))
+
+    def _permute(self, epoch: int) -> np.ndarray:
+        return generator(self.seed, "order", epoch).permutation(self.items)
+
+
+class HeldOut(Sampler[Order]):
+    """The batches of a held-out part: items in order, each once, every W-th batch for each of W processes.
+
+    A sample's place is that of a fixed permutation, so that times spread over the places do not follow the order of the files.
+
+    Args:
+        items: number of items.
+        batch_size: largest number of samples in a batch.
+        seed: of the permutation.
+        rank: of this process.
+        world: number of processes.
+    """
+
+    def __init__(self, items: int, batch_size: int, seed: int = 0, rank: int = 0, world: int = 1) -> None:
+        place = generator(seed, "held-out").permutation(items)
+        parts = [range(i, min(i + batch_size, items)) for i in range(0, items, batch_size)]
+        self.orders = [Order(0, tuple(part), tuple(int(place[i]) for i in part)) for part in parts[rank::world]]
+
+    def __iter__(self) -> Iterator[Order]:
+        return iter(self.orders)
+
+    def __len__(self) -> int:
+        return len(self.orders)
+
+
+class Encoder(Dataset[Batch]):
+    """Makes the batch of an order, in a worker: augment -> choose a task and pose -> encode.
+
+    The generators of an item come from (seed, purpose, batch number, place in the global batch), so the number of workers and of
+    processes changes nothing. `Modality.encode` gets one generator for its whole batch, from the place of the first item.
+
+    Args:
+        modality: after `fit`.
+        items: decoded items of one part.
+        tasks: tasks by name, with their shares.
+        seed: of everything drawn here.
+        total: samples of a global batch.
+        augment: whether items are varied: in training only.
+    """
+
+    def __init__(
+        self,
+        modality: Modality,
+        items: Sequence[Item],
+        tasks: Mapping[str, tuple[Task, float]],
+        seed: int,
+        total: int,
+        augment: bool,
+    ) -> None:
+        self.modality = modality
+        self.items = items
+        self.tasks = {name: task for name, (task, _) in tasks.items()}
+        self.shares = {name: share for name, (_, share) in tasks.items()}
+        self.seed = seed
+        self.total = total
+        self.augment = augment
+
+    def __getitem__(self, order: Order) -> Batch:
+        posed = [
+            self._pose(self.items[i], order.number, place) for i, place in zip(order.items, order.index, strict=True)
+        ]
+        items, known = [item for item, _ in posed], [bits for _, bits in posed]
+        given = known if any(bits is not None for bits in known) else None
+        encoded = self.modality.encode(items, given, self._rng("encode", order.number, order.index[0]))
+        keys = tuple(self.items[i].key for i in order.items)
+        return Batch(encoded, torch.tensor(order.index), order.number, self.total, keys)
+
+    def _pose(self, item: Item, number: int, place: int) -> tuple[Item, Any | None]:
+        if self.augment:
+            item = self.modality.augment(item, self._rng("augment", number, place))
+        rng = self._rng("pose", number, place)
+        return self.tasks[choose(self.shares, rng)].pose(item, rng)
+
+    def _rng(self, purpose: str, number: int, place: int) -> np.random.Generator:
+        part = "train" if self.augment else "held-out"
+        return generator(self.seed, part, purpose, number, place)
+
+
+def _each(value: Any, move: Callable[[Tensor], Tensor]) -> Any:
+    """The same mapping or dataclass with every tensor in it moved."""
+    if isinstance(value, dict):
+        return {name: move(x) for name, x in value.items()}
+    tensors = {name: x for name, x in vars(value).items() if isinstance(x, Tensor)}
+    return replace(value, **{name: move(x) for name, x in tensors.items()})

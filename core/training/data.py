@@ -1,0 +1,269 @@
+"""The data of a run: files to items once, then endless encoded batches that depend on nothing but the seed."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from torch.utils.data import DataLoader
+
+from ..modality import BadItem, Item, Modality
+from ..rng import key
+from ..sources import Row, Source, open_source, read_all, split
+from ..tasks import Task
+from .batches import Batch, Encoder, HeldOut, Stream
+
+PARTS = {"fit": ("train", "validation"), "validate": ("train", "validation"), "test": ("train", "test")}
+
+
+class OrnsteinDataModule(LightningDataModule):
+    """Items of one source, split into train, validation and test, served as encoded batches.
+
+    The order of batches is endless and counted: batch g is a pure function of (seed, g), the same for any number of workers, and W
+    processes of `batch_size` equal one of W times that. Decoded items are kept in memory. The modality is fitted once on the training
+    items, by the first process; a resumed run takes what its checkpoint holds.
+
+    Args:
+        modality: the kind of data, the same object as the module's.
+        name: one of the modality's own data sets; None: its first, unless `root` is given.
+        root: folder, zip, tar, manifest or file of the user's own data.
+        labels: of `root`: auto, folder, none, or the path of a manifest.
+        label_column: the manifest's column that holds the label; None: `label`, else `class`.
+        batch_size: samples of each step in each process.
+        workers: processes that encode; 0: the training process itself.
+        split: shares of train, validation and test, where the data has no official split.
+        group_by: column of rows that stay in one part (a person, a scene).
+        tasks: shares of the modality's tasks, by name; None: unconditional alone.
+        max_bad_share: largest share of unreadable files that does not stop the run.
+        limit: at most so many items of each part, chosen by the seed, for quick tries; None: all.
+        seed: of the split, the order, augmentation and poses.
+
+    Raises:
+        ValueError, LookupError: an option out of range, a task or a data set that does not exist.
+    """
+
+    def __init__(
+        self,
+        modality: Modality,
+        name: str | None = None,
+        root: str | None = None,
+        labels: str = "auto",
+        label_column: str | None = None,
+        batch_size: int = 64,
+        workers: int = 0,
+        split: tuple[float, float, float] = (0.8, 0.1, 0.1),
+        group_by: str | None = None,
+        tasks: dict[str, float] | None = None,
+        max_bad_share: float = 0.01,
+        limit: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1 or workers < 0 or (limit is not None and limit < 1):
+            raise ValueError(
+                f"data: batch_size={batch_size} and limit={limit} are at least 1, workers={workers} at least 0"
+            )
+        if name is not None and root is not None:
+            raise ValueError(
+                f"data: name={name} is one of the modality's data sets, root={root} is your own: give one of them"
+            )
+        self.modality = modality
+        self.name = name
+        self.root = root
+        self.labels = labels
+        self.label_column = label_column
+        self.batch_size = batch_size
+        self.workers = workers
+        self.split = split
+        self.group_by = group_by
+        self.tasks = tasks
+        self.max_bad_share = max_bad_share
+        self.limit = limit
+        self.seed = seed
+        self.parts: dict[str, list[Item]] = {}
+        self.bad: list[BadItem] = []
+        self._chosen = choose_tasks(modality, tasks)
+        self._rows: dict[str, list[Row]] = {}
+        self._fitted = False
+
+    def source(self) -> Source:
+        """Where the rows come from."""
+        if self.root is not None:
+            return open_source(self.root, self.modality.extensions, self.labels, self.label_column)
+        sets = self.modality.datasets()
+        name = next(iter(sets)) if self.name is None else self.name
+        if name not in sets:
+            raise LookupError(_nearest("data set", name, sets))
+        return sets[name]
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read the parts of a stage, fit the modality where nobody has, and count the run in steps."""
+        for part in PARTS.get(stage or "fit", ("train", "validation", "test")):
+            self.read(part)
+        if not self._fitted:
+            self._fit()
+        if self.trainer is not None and stage == "fit":
+            count_in_steps(self.trainer, len(self.parts["train"]), self.batch_size)
+        # Encoding in the training process is a choice, and the loaders are no part of what a user can change.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+
+    def read(self, part: str) -> list[Item]:
+        """The decoded items of `train`, `validation` or `test`, read once."""
+        if not self._rows:
+            self._rows = split(self.source().rows(), self.seed, self.split, self.group_by)
+        if part not in self.parts:
+            rows = self._limited(self._rows[part])
+            if not rows and part == "train":
+                raise ValueError(f"data: no training items; root={self.root}, name={self.name}")
+            first = self.trainer is None or self.trainer.is_global_zero
+            self.parts[part], bad = (
+                read_all(self.modality, rows, self.max_bad_share, progress=first) if rows else ([], [])
+            )
+            self.bad += bad
+            if bad:
+                named = "; ".join(str(error) for error in bad[:3])
+                rank_zero_warn(f"{len(bad)} of {len(rows)} {part} files cannot be read and are left out: {named}")
+        return self.parts[part]
+
+    def train_dataloader(self) -> DataLoader:
+        """The endless stream of training batches, from where the run stands."""
+        rank, world = self._place()
+        stream = Stream(len(self.parts["train"]), self.batch_size, self.seed, rank, world, self._position)
+        encoder = Encoder(
+            self.modality, self.parts["train"], self._chosen, self.seed, world * self.batch_size, augment=True
+        )
+        return self._loader(encoder, stream)
+
+    def val_dataloader(self) -> DataLoader | list:
+        """The validation part, in a fixed order with fixed poses."""
+        return self._held_out("validation")
+
+    def test_dataloader(self) -> DataLoader | list:
+        """The test part, in a fixed order with fixed poses."""
+        return self._held_out("test")
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Move a batch."""
+        return batch.to(device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run must share to go on as if nothing had happened."""
+        names = hashlib.sha256("\n".join(item.key for item in self.parts["train"]).encode()).hexdigest()[:16]
+        _, world = self._place()
+        return {"items": len(self.parts["train"]), "names": names, "seed": self.seed, "batch": world * self.batch_size}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Compare with the data of the checkpoint, and say aloud what differs."""
+        here = self.state_dict()
+        differ = [
+            f"{name} {state_dict[name]} then, {here[name]} now" for name in here if state_dict.get(name) != here[name]
+        ]
+        if differ and self.trainer is not None and self.trainer.training:
+            rank_zero_warn(f"the run goes on with other data than it began with: {'; '.join(differ)}")
+
+    def _fit(self) -> None:
+        """Fit the modality in the first process and share what it learnt."""
+        first = self.trainer is None or self.trainer.is_global_zero
+        if first:
+            self.modality.fit(self.parts["train"])
+        if self.trainer is not None and self.trainer.world_size > 1:
+            tensors, plain = self.trainer.strategy.broadcast(self.modality.state() if first else None)
+            if not first:
+                self.modality.load_state(tensors, plain)
+        self._fitted = True
+        rank_zero_info(f"data: {', '.join(f'{len(items):,} {part}' for part, items in self.parts.items())} items")
+
+    def _held_out(self, part: str) -> DataLoader | list:
+        items = self.parts[part]
+        rank, world = self._place()
+        orders = HeldOut(len(items), self.batch_size, self.seed, rank, world)
+        if not items:
+            return []
+        return self._loader(Encoder(self.modality, items, self._chosen, self.seed, len(items), augment=False), orders)
+
+    def _loader(self, encoder: Encoder, orders: Stream | HeldOut) -> DataLoader:
+        return DataLoader(
+            encoder,
+            sampler=orders,
+            batch_size=None,
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def _limited(self, rows: Sequence[Row]) -> list[Row]:
+        if self.limit is None or len(rows) <= self.limit:
+            return list(rows)
+        drawn = sorted(range(len(rows)), key=lambda i: key(self.seed, "limit", rows[i].file.name, i))[: self.limit]
+        return [rows[i] for i in sorted(drawn)]
+
+    def _place(self) -> tuple[int, int]:
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
+    def _position(self) -> int:
+        """Global batches behind the run: `processed` counts those whose step is done, in memory and in a checkpoint."""
+        return 0 if self.trainer is None else self.trainer.fit_loop.epoch_loop.batch_progress.total.processed
+
+
+def choose_tasks(modality: Modality, shares: Mapping[str, float] | None) -> dict[str, tuple[Task, float]]:
+    """Tasks by name with their shares.
+
+    Raises:
+        LookupError: a task that the modality does not have.
+        ValueError: shares that are negative or all zero.
+    """
+    shares = {"unconditional": 1.0} if shares is None else dict(shares)
+    tasks = modality.tasks()
+    for name in shares:
+        if name not in tasks:
+            raise LookupError(_nearest("task", name, tasks))
+    if min(shares.values(), default=0.0) < 0 or sum(shares.values()) <= 0:
+        raise ValueError(f"tasks: shares {shares} must not be negative, and one must be above 0")
+    return {name: (tasks[name], share) for name, share in shares.items() if share > 0}
+
+
+def count_in_steps(trainer: Trainer, items: int, batch_size: int) -> None:
+    """Turn the trainer's epochs into steps: the stream of batches has no end.
+
+    `max_epochs` becomes a last step, `val_check_interval` and `check_val_every_n_epoch` a number of batches.
+
+    Raises:
+        ValueError: trainer options that the counted stream does not serve.
+    """
+    if trainer.overfit_batches:
+        raise ValueError("trainer.overfit_batches is not served: data.limit=N trains on N items")
+    if trainer.world_size > 1 and trainer._accelerator_connector.use_distributed_sampler:
+        raise ValueError(
+            "set trainer.use_distributed_sampler=false: the data module divides batches among processes itself"
+        )
+    batches = items / (trainer.world_size * batch_size)  # of an epoch
+    loop = trainer.fit_loop
+    if loop.max_epochs not in (None, -1):
+        steps = math.ceil(loop.max_epochs * batches / trainer.accumulate_grad_batches)
+        loop.epoch_loop.max_steps = steps if loop.max_steps == -1 else min(steps, loop.max_steps)
+        loop.max_epochs = -1
+    every, interval = trainer.check_val_every_n_epoch, trainer.val_check_interval
+    if every is None:
+        return
+    if isinstance(interval, float):
+        trainer.val_check_interval = max(1, round(interval * every * batches))
+    elif isinstance(interval, int) and every != 1:
+        raise ValueError(
+            f"trainer.val_check_interval={interval} counts batches, check_val_every_n_epoch={every} epochs: give one of them"
+        )
+    trainer.check_val_every_n_epoch = None
+
+
+def _nearest(kind: str, name: str, choices: Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(name, choices, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return (
+        f"{kind} {name!r} does not exist; {hint}choose from {', '.join(choices) or 'none: there are no such choices'}"
+    )

@@ -1,0 +1,351 @@
+"""The training of a denoiser: what Lightning asks for, and nothing that mathematics needs."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.plugins import MixedPrecision
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from torch import Tensor
+
+from ..backbones.backbone import Backbone
+from ..conditioning.spec import ConditionSpec
+from ..denoiser import Denoiser, NeuralDenoiser
+from ..modality import Modality
+from ..objective import Loss, Objective
+from ..processes import Process
+from ..rng import key
+from ..samplers import Sampler
+from ..state import Field
+from .batches import Batch
+from .ema import EMA
+from .initial import start_from
+from .meter import Meter
+from .optimizer import AdamW
+
+BackboneFactory = Callable[[tuple[Field, ...], tuple[ConditionSpec, ...], int], Backbone]
+
+
+class DiffusionModule(LightningModule):
+    """A denoiser in training.
+
+    The network is built once the data module has fitted the modality. Randomness is counted: that of a step comes from
+    (seed, batch number, place in the global batch), so a resumed run, any number of workers and (dropout inside the network apart) any
+    number of processes give one loss curve.
+
+    Args:
+        modality: the kind of data, the same object as the data module's.
+        backbone: called with (fields, conditions, axes), makes the network.
+        objective: the loss, and how its times are drawn.
+        sampler: how the pictures of the run are drawn; None: no pictures.
+        process: how a field is noised, by its name, instead of the modality's default.
+        optimizer: None means `AdamW()`.
+        ema: running mean of the weights, which is validated, drawn and exported; None: the weights themselves.
+        guidance: made around the denoiser for the pictures of the run.
+        init: run folder whose weights are the start; what does not fit is listed and left at random.
+        compile: compile the network with `torch.compile`.
+        seed: of the weights and of all that a step draws.
+        on_nonfinite: `stop` ends the run at a loss that is no number, naming the items; `skip` leaves out steps whose gradient is no
+            number, counts them in `train/skipped`, and waits for the device at each step.
+    """
+
+    def __init__(
+        self,
+        modality: Modality,
+        backbone: BackboneFactory,
+        objective: Objective,
+        sampler: Sampler | None = None,
+        process: dict[str, Process] | None = None,
+        optimizer: AdamW | None = None,
+        ema: EMA | None = None,
+        guidance: Callable[[Denoiser], Denoiser] | None = None,
+        init: str | None = None,
+        compile: bool = False,
+        seed: int = 0,
+        on_nonfinite: Literal["stop", "skip"] = "stop",
+    ) -> None:
+        super().__init__()
+        if on_nonfinite not in ("stop", "skip"):
+            raise ValueError(f"on_nonfinite={on_nonfinite!r} does not exist; choose stop or skip")
+        self.modality = modality
+        self.backbone = backbone
+        self.objective = objective
+        self.sampler = sampler
+        self.process = process
+        self.optimizer = AdamW() if optimizer is None else optimizer
+        self.ema = ema
+        self.guidance = guidance
+        self.init = init
+        self.compile_network = compile
+        self.seed = seed
+        self.on_nonfinite = on_nonfinite
+        self.denoiser: NeuralDenoiser | None = None
+        self.skipped = 0
+        self.row: dict[str, float] = {}  # the last row of the training log
+        self._watch = _Watch()
+        self._suspect: _Suspect | None = None
+
+    # Building.
+
+    def configure_model(self) -> None:
+        """Build the network from what the modality learnt of its data."""
+        data = getattr(self._trainer, "datamodule", None)
+        if data is not None and data.modality is not self.modality:
+            raise ValueError("the module and the data module hold two modality objects: give both the same one")
+        if self.denoiser is None:
+            self.denoiser = self._build()
+            if self.init is not None:
+                rank_zero_info(start_from(self.denoiser, self.init))
+
+    def _build(self) -> NeuralDenoiser:
+        modality = self.modality
+        if modality.latent is not None:
+            raise ValueError(f"modality {modality.name!r} has a latent autoencoder, which training does not serve")
+        with torch.random.fork_rng(devices=[]):  # every process begins at the same weights
+            torch.manual_seed(key(self.seed, "weights") >> 1)
+            network = self.backbone(modality.fields, modality.conditions, modality.axes)
+        if self.compile_network:
+            network.compile()
+        denoiser = NeuralDenoiser(network, modality.fields, modality.conditions, self.process, modality)
+        self.objective.check(denoiser)
+        self._meter = Meter(tuple(denoiser.fields))
+        self._held_out = Meter(tuple(denoiser.fields))
+        return denoiser
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW, one kernel for all weights where Lightning can clip its gradients, and its rate by step."""
+        mixed = isinstance(self.trainer.precision_plugin, MixedPrecision)
+        scaled = mixed and self.trainer.precision_plugin.scaler is not None
+        fused = not (scaled or (mixed and self.trainer.gradient_clip_val))
+        optimizer, schedule = self.optimizer.build(self.network, self.trainer.max_steps, fused)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    @property
+    def network(self) -> NeuralDenoiser:
+        """The denoiser with the weights in training."""
+        if self.denoiser is None:
+            raise LookupError("the network is built by configure_model, once the data module has fitted the modality")
+        return self.denoiser
+
+    @contextmanager
+    def averaged(self) -> Iterator[NeuralDenoiser]:
+        """The denoiser with the averaged weights, in eval mode, for the length of the block."""
+        training = self.network.training
+        self.network.eval()
+        try:
+            with self.ema.applied(self.network) if self.ema is not None else nullcontext():
+                yield self.network
+        finally:
+            self.network.train(training)
+
+    # Training.
+
+    def on_fit_start(self) -> None:
+        """Put the running mean where the weights are."""
+        if self.ema is not None:
+            self.ema.start(self.network)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The mean loss of a batch."""
+        torch.manual_seed(key(self.seed, "dropout", batch.number, self.global_rank) >> 1)
+        loss = self._loss(batch, self.seed, batch.number)
+        self._watch.count(batch.total)
+        self._meter.add(loss.total, loss.fields, loss.t)
+        mean = loss.total.mean()
+        if self.on_nonfinite == "stop":
+            self.check_finite()
+            self._suspect = _Suspect(batch, loss, self.global_step + 1)
+            if self._suspect.ready is None:
+                self.check_finite()
+        return mean
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Leave out a step whose gradient is no number, where that was asked for; log where a row is due."""
+        step = self.global_step + 1
+        due = self.trainer.log_every_n_steps and step % self.trainer.log_every_n_steps == 0
+        if not due and self.on_nonfinite == "stop":
+            return
+        norm = torch.nn.utils.get_total_norm([w.grad for w in self.network.parameters() if w.grad is not None])
+        if self.on_nonfinite == "skip" and not math.isfinite(norm):
+            optimizer.zero_grad(set_to_none=True)
+            self.skipped += 1
+        if due:
+            self._log_row(step, optimizer, float(norm))
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Step, then take the weights into the running mean."""
+        super().optimizer_step(*args, **kwargs)
+        if self.ema is not None:
+            self.ema.update(self.network)
+
+    def check_finite(self) -> None:
+        """Raise where the loss of the last step was no number.
+
+        Raises:
+            ValueError: with the step, the items and the noise levels.
+        """
+        suspect, self._suspect = self._suspect, None
+        if suspect is not None:
+            suspect.check()
+
+    # Held-out data.
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """The loss of the averaged weights under draws that never change."""
+        self._held_out_step(batch, "validation")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """The same on the test part."""
+        self._held_out_step(batch, "test")
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means over the validation part."""
+        self._log_held_out("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the means over the test part."""
+        self._log_held_out("test")
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """What happens in the block (validation, pictures) takes no part in `train/samples_per_s`."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._watch.pause(time.perf_counter() - begin)
+
+    # Checkpoints.
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what resuming and sampling need beside the weights, as tensors and plain types."""
+        self.check_finite()
+        tensors, plain = self.modality.state()
+        checkpoint["ornstein"] = {
+            "modality": self.modality.name,
+            "tensors": tensors,
+            "plain": plain,
+            "ema": None if self.ema is None else self.ema.state_dict(),
+            "meter": self._meter.state_dict(),
+            "skipped": self.skipped,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the modality's state from the checkpoint instead of a new fit, and build the network anew where they differ.
+
+        Raises:
+            ValueError: a checkpoint of another modality, or not of this framework.
+        """
+        own = checkpoint.get("ornstein")
+        if own is None:
+            raise ValueError("the checkpoint was not written by ornstein: it holds no modality")
+        if own["modality"] != self.modality.name:
+            raise ValueError(f"the checkpoint is of modality {own['modality']!r}, the recipe of {self.modality.name!r}")
+        fitted = self._signature()
+        self.modality.load_state(own["tensors"], own["plain"])
+        if self._signature() != fitted:
+            self.denoiser = self._build()
+        self._meter.load_state_dict(own["meter"])
+        self.skipped = own["skipped"]
+        if (self.ema is None) != (own["ema"] is None):
+            had, has = ("an", "none") if self.ema is None else ("no", "one")
+            rank_zero_warn(
+                f"the checkpoint has {had} average of the weights, the recipe {has}: the average starts anew"
+            )
+        elif self.ema is not None:
+            self.ema.load_state_dict(own["ema"])
+
+    def _signature(self) -> tuple:
+        return self.modality.fields, self.modality.conditions, self.modality.axes
+
+    # Inside.
+
+    def _loss(self, batch: Batch, seed: int, step: int) -> Loss:
+        draw = self.objective.draw(self.network, batch.encoded, seed, step, batch.index, batch.total)
+        return self.objective(self.network, batch.encoded, draw)
+
+    def _held_out_step(self, batch: Batch, part: str) -> None:
+        with self.aside(), self.averaged():
+            loss = self._loss(batch, key(self.seed, part), 0)
+        self._held_out.add(loss.total, loss.fields, loss.t)
+
+    def _log_held_out(self, part: str) -> None:
+        sums = self._held_out.take()
+        if not self.trainer.sanity_checking:
+            means = self._held_out.means(self.trainer.strategy.reduce(sums, reduce_op="sum"))
+            values = {f"{part}/{name}": value for name, value in means.items()}
+            self.log_dict({**values, "step": float(self.global_step)})
+
+    def _log_row(self, step: int, optimizer: torch.optim.Optimizer, norm: float) -> None:
+        """One row of the training log; here the host waits for the device, and nowhere else."""
+        sums = self.trainer.strategy.reduce(self._meter.take(), reduce_op="sum")
+        values = {f"train/{name}": value for name, value in self._meter.means(sums).items()}
+        values["train/grad_norm"] = norm
+        values["train/lr"] = optimizer.param_groups[-1]["lr"]
+        values["train/samples_per_s"] = self._watch.lap()
+        if self.on_nonfinite == "skip":
+            values["train/skipped"] = float(self.skipped)
+        for logger in self.loggers:  # before the checkpoint of this step, so that no resumed run lacks the row
+            logger.log_metrics(values, step)
+        self.log_dict(values, logger=False)
+        self.row = values
+
+
+class _Suspect:
+    """A loss whose numbers have not been looked at yet; CUDA is asked one step later, when nobody waits for it."""
+
+    def __init__(self, batch: Batch, loss: Loss, step: int) -> None:
+        self.batch, self.step, self.t = batch, step, loss.t
+        self.total = loss.total.detach()
+        self.ready: torch.cuda.Event | None = None
+        if self.total.is_cuda:
+            self.total = self.total.to("cpu", non_blocking=True)
+            self.ready = torch.cuda.Event()
+            self.ready.record()
+
+    def check(self) -> None:
+        """Raise where the mean is no number."""
+        if self.ready is not None:
+            self.ready.synchronize()
+        if math.isfinite(self.total.mean()):
+            return
+        total, t = self.total.tolist(), self.t.tolist()
+        rows = [i for i, value in enumerate(total) if not math.isfinite(value)] or list(range(len(total)))
+        named = "; ".join(f"{self.batch.keys[i] or f'item {i}'} at t = {t[i]:.4f}: {total[i]}" for i in rows[:8])
+        raise ValueError(
+            f"step {self.step}: the loss is no number for {len(rows)} of {len(total)} items of the batch: {named}. "
+            "Saved checkpoints are untouched. Look at these items; lower optimizer.lr, set trainer.gradient_clip_val=1, "
+            "or go on past such steps with on_nonfinite=skip"
+        )
+
+
+class _Watch:
+    """Samples per second of training between two rows of the log."""
+
+    def __init__(self) -> None:
+        self.begin: float | None = None
+        self.paused = 0.0
+        self.samples = 0
+
+    def count(self, samples: int) -> None:
+        """Take in a step; the first one starts the watch."""
+        self.begin = time.perf_counter() if self.begin is None else self.begin
+        self.samples += samples
+
+    def pause(self, seconds: float) -> None:
+        """Leave out so many seconds."""
+        self.paused += 0.0 if self.begin is None else seconds
+
+    def lap(self) -> float:
+        """Samples per second since the last lap."""
+        now = time.perf_counter()
+        seconds = now - (now if self.begin is None else self.begin) - self.paused
+        rate = self.samples / max(seconds, 1e-9)
+        self.begin, self.paused, self.samples = now, 0.0, 0
+        return rate

@@ -1,0 +1,1 @@
+"""Modalities that come with Ornstein; each is a plugin like anybody's."""

@@ -34,8 +34,10 @@ $(VENV)/.installed-%: pyproject.toml constraints.txt | $(VENV)/.made
 
 demo: $(VENV)/.installed-image
 	$(BIN)/ornstein fit image/digits
-	$(BIN)/ornstein sample $(RUN) -n 100 --cond label=0,1,2,3,4,5,6,7,8,9 --out out/digits
+	$(BIN)/ornstein sample $(RUN) -n 10 --cond label=all
 	$(BIN)/ornstein evaluate $(RUN)
+	@echo "pictures: $(RUN)/samples/grid.png, ten of each class in order"
+	@echo "report:   $(RUN)/evaluation/report.html"
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m "$(FAST)"

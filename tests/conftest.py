@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# Small tensors run slower on many threads. Set before torch is imported; processes that tests start inherit it.
-os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
+# Tensors of tests are small: more threads gain little, and on a busy machine they wait for each other many times longer.
+# Set before torch is imported; processes that tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The same examples on every run, and no bound on their time: a slow machine is not a fault.
 settings.register_profile("house", deadline=None, derandomize=True)

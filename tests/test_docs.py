@@ -149,6 +149,12 @@ def test_two_moons_come_out_of_noise(tmp_path):
     assert (tmp_path / "two_moons.png").stat().st_size > 10_000
 
 
+def test_every_page_can_be_found():
+    listed = (ROOT / "mkdocs.yml").read_text() + (ROOT / "docs/decisions/index.md").read_text()
+    lost = [page.name for page in (ROOT / "docs").rglob("*.md") if page.name not in listed]
+    assert not lost, f"pages that neither mkdocs.yml nor the index of decisions names: {lost}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_links_of_a_page_lead_somewhere(page):
     targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text())

@@ -130,7 +130,7 @@ class DiT(Backbone):
         return {f.name: out[f.name].to(c_noise.dtype) for f in self.fields}
 
     def _tokens(self, inputs: State, real: Tensor | None, known: Known | None, previous: State | None) -> Tensor:
-        """The sum of the token fields' embeddings, (B, N, W), of the weights' type: autocast leaves the residual exact."""
+        """The sum of the token fields' embeddings, (B, N, W), kept in the weights' type under autocast."""
         x = self.modulation.bias.new_zeros(1, 1, self.width)
         for f, embedding in zip(self.token_fields, self.embeddings, strict=True):
             x = x + embedding(inputs, None if real is None else field_mask(f, real), known, previous)

@@ -19,8 +19,9 @@ from .layers import zero_linear
 class FieldEmbedding(nn.Module):
     """One field to vectors of a width, entry by entry.
 
-    A continuous field enters as (x, given values, given bits[, previous]) through one linear layer; a categorical one as
-    learnt vectors of its K + 1 classes, of its given class (or "unknown"), and a linear map of the previous probabilities.
+    A continuous field enters as (x, given values, given bits[, previous]) through one linear layer; a categorical one
+    as learnt vectors of its K + 1 classes and of its given class (or "unknown"), and a linear map of the previous
+    probabilities.
 
     Args:
         field: the field.
@@ -82,7 +83,7 @@ class FieldEmbedding(nn.Module):
 
 
 class Pairs(nn.Module):
-    """All pair fields: read into one embedding, turned into a bias of attention and a summary per token, written at the end.
+    """All pair fields: read into one embedding and a summary per token, and written from token features at the end.
 
         e_ij = silu(sum_f embed_f(x_f, ij) + u_i + u_j),  u = linear(c),  and 0 where ij is no entry
         out_ij = head(gelu(norm(p_i p_j + q_i + q_j + e_ij))),  (p, q) = linear(features of the tokens)

@@ -7,30 +7,35 @@ the data, every other key is an argument of the training module. The module and 
 from __future__ import annotations
 
 import inspect
+import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import ArgumentError, Namespace
-from lightning.pytorch import Callback, Trainer
+from jsonargparse import ArgumentError
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from ..modality import Modality
-from ..training.callbacks import Pictures
 from ..training.data import OrnsteinDataModule
-from ..training.metrics_csv import MetricsCSV
+from ..training.equipment import equipment
 from ..training.module import DiffusionModule
-from ..training.saving import Checkpoints
-from .names import check_arguments, check_keys, to_classes, to_names
+from .names import check_arguments, check_keys, to_classes, to_names, without_nulls
 from .objects import plain
+from .runs import mark_latest
 from .words import UsageError, choose
 
 Tree = dict[str, Any]
 _SHARED = ("modality", "seed")  # linked into both, so no section names them
+_SECTIONS: dict[str, Callable[..., Any]] = {
+    "model": DiffusionModule,
+    "data": OrnsteinDataModule,
+    "trainer": Trainer,
+    "run": equipment,
+}
 _HELP = "Flags of the trainer, the data and the model. They stand after the words of the recipe."
-CALLBACKS: dict[str, type[Callback]] = {"checkpoint": Checkpoints, "pictures": Pictures}  # sections of their own
-_FOLDERS = {"checkpoint": "checkpoints", "pictures": "pictures"}
 
 
 class Tool(LightningCLI):
@@ -64,13 +69,12 @@ class Tool(LightningCLI):
         return self.parser_class(**kwargs)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """The modality, built once and given to both; the callbacks whose folders the run decides."""
+        """The modality, built once and given to both; what a run folder holds."""
         parser.add_subclass_arguments(Modality, "modality", required=True)
         for part in ("model", "data"):
             parser.link_arguments("modality", f"{part}.modality", apply_on="instantiate")
             parser.link_arguments("seed_everything", f"{part}.seed")
-        for key, cls in CALLBACKS.items():
-            parser.add_class_arguments(cls, key, skip={"folder"}, instantiate=False)
+        parser.add_function_arguments(equipment, "run", skip={"folder", "seed"})
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """The recipe first, then the flags over it."""
@@ -96,27 +100,66 @@ class Tool(LightningCLI):
             raise ValueError(plain(error)) from error
         self.model, self.datamodule = self.config_init["model"], self.config_init["data"]
         options = dict(self.config_init["trainer"])
-        callbacks: list[Callback] = []
         if folder is None:
             options |= {"logger": False, "enable_checkpointing": False}
         else:
-            options["default_root_dir"] = str(folder)
-            callbacks = [cls(str(folder / _FOLDERS[key]), **self.config_init[key]) for key, cls in CALLBACKS.items()]
-            if options.get("logger") is None:
-                options["logger"] = [MetricsCSV(str(folder / "metrics.csv")), TensorBoardLogger(folder, "", "", sub_dir="tensorboard")]
-        self.trainer = self._instantiate_trainer(options, callbacks)
+            brought = equipment(folder, **self.config_init["run"])
+            for key in ("callbacks", "plugins"):
+                options[key] = [*_list(options.get(key)), *brought.pop(key)]
+            if options.get("logger") is not None:  # the user's own
+                brought.pop("logger")
+            options |= brought
+            options["callbacks"].append(_Latest(folder))
+        self.trainer = self._instantiate_trainer(options, [])
+
+    def fit(self, checkpoint: Path | None) -> None:
+        """Train, from a checkpoint where one is given; `latest` points to the run from its first step on.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C, after the trainer has saved what it can.
+        """
+        try:
+            self.trainer.fit(self.model, self.datamodule, ckpt_path=checkpoint)
+        except SystemExit:  # Lightning's answer to Ctrl-C, which leaves the signal ignored
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            raise KeyboardInterrupt from None
+
+    @property
+    def steps(self) -> int:
+        """Steps trained so far."""
+        return self.trainer.global_step if hasattr(self, "trainer") else 0
 
     def flat(self) -> Tree:
         """The parsed recipe, complete with defaults."""
-        text = self.parser.dump(self.config, skip_link_targets=True, skip_none=True, format="yaml")
-        return to_flat(yaml.safe_load(text))
+        text = self.parser.dump(self.config, skip_link_targets=True, skip_none=False, format="yaml")
+        sections = yaml.safe_load(text)
+        for name, called in _SECTIONS.items():
+            sections[name] = without_nulls(sections[name], called)
+        return to_flat({**sections, "modality": without_nulls(sections["modality"])})
+
+
+class _Latest(Callback):
+    """Points `latest` to a run as soon as it trains."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Make the link in the first process."""
+        if trainer.is_global_zero:
+            mark_latest(self.folder)
+
+
+def is_first() -> bool:
+    """Whether this is the first of the run's processes."""
+    return rank_zero_only.rank == 0
 
 
 def to_sections(recipe: Tree) -> Tree:
     """A flat recipe as the sections that Lightning's tool parses, with class paths for names."""
     tree = to_classes(recipe)
     model = set(inspect.signature(DiffusionModule).parameters) - set(_SHARED)
-    own = {"modality", "data", "trainer", "seed", "tasks", *CALLBACKS}
+    own = {"modality", "data", "trainer", "run", "seed", "tasks"}
     for key in tree:
         if key not in model | own:
             raise LookupError(choose("key of a recipe", key, model | own))
@@ -128,7 +171,7 @@ def to_sections(recipe: Tree) -> Tree:
         "data": dict(tree.get("data") or {}),
         "trainer": dict(tree.get("trainer") or {}),
         "model": {key: value for key, value in tree.items() if key in model},
-        **{key: tree[key] or {} for key in CALLBACKS if key in tree},
+        "run": dict(tree.get("run") or {}),
     }
     if tree.get("tasks") is not None:
         sections["data"]["tasks"] = tree["tasks"]
@@ -140,7 +183,7 @@ def to_flat(sections: Tree) -> Tree:
     data = dict(sections.get("data", {}))
     tasks = data.pop("tasks", None)
     tree = {"modality": sections["modality"], "data": data, **sections["model"]}
-    tree |= {key: sections[key] for key in ("trainer", *CALLBACKS)} | {"seed": sections["seed_everything"]}
+    tree |= {"trainer": sections["trainer"], "run": sections["run"], "seed": sections["seed_everything"]}
     if tasks is not None:
         tree["tasks"] = tasks
     return to_names(tree)
@@ -148,16 +191,19 @@ def to_flat(sections: Tree) -> Tree:
 
 def check_sections(sections: Tree) -> None:
     """Compare every key with the constructors, so that the nearest can be offered."""
-    for name, cls in {"data": OrnsteinDataModule, "trainer": Trainer, **CALLBACKS}.items():
-        given = sections.get(name, {})
-        for key in _SHARED if name == "data" else ():
-            if key in given:
-                raise LookupError(f"{name}.{key}: there is one {key} for the whole recipe; write it at the top")
-        check_arguments(cls, given, name)
+    for key in _SHARED:
+        if key in sections["data"]:
+            raise LookupError(f"data.{key}: there is one {key} for the whole recipe; write it at the top")
+    for name, called in _SECTIONS.items():
+        check_arguments(called, sections[name], name)
     for name, part in sections["model"].items():
         check_keys(part, (name,))
     check_keys(sections["modality"], ("modality",))
     check_keys(sections["trainer"], ("trainer",))
+
+
+def _list(value: Any) -> list[Any]:
+    return [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
 
 
 def _named(error: ArgumentError, parser: LightningArgumentParser) -> ValueError:

@@ -7,6 +7,7 @@ on a recipe, on a printed config and on the config of a run.
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,17 +28,26 @@ def compose(path: Path, words: Sequence[str] = (), overlay: Path | None = None) 
         ValueError, LookupError: broken YAML, a word that cannot be read, an option that does not exist.
     """
     check_words(words)
-    read_yaml(path)  # a broken file is told in plain words
-    tree = _hydra(path.parent, path.name, [])
+    tree = load(path)
     if overlay is not None:
         tree = lay_over(tree, read_yaml(overlay))
     return apply(tree, words)
 
 
+def load(path: Path) -> Flat:
+    """A recipe with its defaults, not yet resolved: what it leaves to the user is still open.
+
+    Raises:
+        ValueError: broken YAML, or defaults that do not exist.
+    """
+    read_yaml(path)  # a broken file is told in plain words
+    return _hydra(path.parent, path.name, [])
+
+
 @contextmanager
 def stage(tree: Flat, words: Sequence[str]) -> Iterator[tuple[Path, list[str]]]:
     """A folder with `recipe.yaml`, and the Hydra overrides that apply the words to it."""
-    body = {k: v for k, v in tree.items() if k != "default"}
+    body = copy.deepcopy({k: v for k, v in tree.items() if k != "default"})
     overrides = [_override(body, word) for word in words]
     with tempfile.TemporaryDirectory(prefix="ornstein-") as name:
         _write(Path(name) / "recipe.yaml", body)
@@ -94,28 +104,45 @@ def lay_over(base: Flat, over: Flat) -> Flat:
 
 
 def resolve(tree: Flat) -> Flat:
-    """The tree with its interpolations filled in, without the mark of a default recipe."""
-    from omegaconf import OmegaConf
+    """The tree with its interpolations filled in, without the mark of a default recipe.
 
-    tree = {k: v for k, v in tree.items() if k != "default"}
-    return OmegaConf.to_container(OmegaConf.create(tree), resolve=True)  # type: ignore[return-value]
+    Raises:
+        ValueError: a key that the recipe leaves to the user (`???`) was not given.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    config = OmegaConf.create({k: v for k, v in tree.items() if k != "default"})
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise ValueError(f"the recipe leaves {missing[0]} to you: add the word {missing[0]}=...")
+    try:
+        return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise ValueError(f"recipe: {str(error).partition(chr(10))[0]}") from error
 
 
 def _override(body: Flat, word: str) -> str:
-    """Hydra's form of a word; a group that is chosen anew loses what the recipe said of it."""
+    """Hydra's form of a word, and what of the recipe gives way to it."""
     key, _, value = word.partition("=")
     bare = key.lstrip("+~")
-    if word.startswith("~"):
+    if word.startswith(("~", "hydra")):
         return word
     group, _, place = bare.partition(".")
-    options = providers.parts().get(group, {})
+    options, classes = providers.parts().get(group, {}), GROUPS.get(group, {})
     chosen = [v.strip() for v in value.split(",")]  # several in a sweep
-    if options and "." not in place and all(v.isidentifier() for v in chosen) and _is_choice(body, group, place):
-        for name in chosen:
-            if name not in options:
-                raise LookupError(choose(group, name, options))
-        return _choice(body, group, place, value)
-    return f"++{bare}={value}"
+    if not options or not _is_choice(body, group, place) or chosen == ["null"] or value[:1] in ("{", "["):
+        return f"++{bare}={value}"
+    if value in classes and value not in options:  # a class that has no file of its own
+        body.pop(group, None) if not place else body[group].pop(place, None)
+        return f"++{bare}={{name:{value}}}"
+    for name in chosen:
+        if name not in options:
+            raise LookupError(choose(group, name, {**options, **classes}))
+    if place:
+        body[group].pop(place, None)
+        return f"+{group}@{group}.{place}={value}"
+    return _choice(body, group, value, [read_yaml(options[name]) for name in chosen])
 
 
 def _is_choice(body: Flat, group: str, place: str) -> bool:
@@ -123,23 +150,23 @@ def _is_choice(body: Flat, group: str, place: str) -> bool:
     if not place:
         return True
     part = body.get(group)
-    return group in GROUPS and isinstance(part, dict) and "name" not in part  # one class for each field: `process.pixels=edm`
+    # one class for each field: `process.pixels=edm`
+    return group in GROUPS and "." not in place and isinstance(part, dict) and "name" not in part
 
 
-def _choice(body: Flat, group: str, place: str, value: str) -> str:
+def _choice(body: Flat, group: str, value: str, options: list[Flat]) -> str:
     part = body.get(group)
-    if place:
-        part.pop(place, None)  # type: ignore[union-attr]
-        return f"+{group}@{group}.{place}={value}"
-    if isinstance(part, dict) and len(part) == 1 and "name" not in part and _names_class(next(iter(part.values()))):
-        place = next(iter(part))  # one field: `process=edm` means its process
-        return _choice(body, group, place, value)
-    body.pop(group, None)
+    if not isinstance(part, dict) or "name" in part:
+        body.pop(group, None)  # another class: what the recipe said of the old one is void
+        return f"+{group}={value}"
+    fields = [key for key, value in part.items() if isinstance(value, dict) and "name" in value]
+    if group in GROUPS and len(fields) == len(part) == 1:
+        body.pop(group)  # one field: `process=edm` means its process
+        return f"+{group}@{group}.{fields[0]}={value}"
+    for option in options:  # values, laid over those of the recipe
+        for key in option:
+            part.pop(key, None)
     return f"+{group}={value}"
-
-
-def _names_class(part: Any) -> bool:
-    return isinstance(part, dict) and "name" in part
 
 
 def _hydra(folder: Path, name: str, overrides: list[str]) -> Flat:

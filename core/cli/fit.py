@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from . import compose, providers, runs
 from .words import UsageError, split, take, take_flag
-
-if TYPE_CHECKING:
-    from .bridge import Tool
 
 _EPILOG = """words
   key=value     any key of the recipe: data.batch_size=32  optimizer.lr=1e-3  modality.patch=4
@@ -71,15 +66,13 @@ def run_words(command: str, argv: list[str], parser: argparse.ArgumentParser) ->
         parser.print_help(sys.stdout if argv else sys.stderr)
         return 0 if argv else 2
     asked = plan(argv)
-    printing = "--print_config" in asked.flags
     flags = [f for f in asked.flags if f != "--print_config"]
+    if flags != asked.flags:
+        from . import bridge
 
-    from . import bridge
-
-    if printing:
-        print(bridge.dump(bridge.Tool(asked.recipe, flags, parse_only=True).flat()), end="")
-        return 0
-    train(asked, flags)
+        print(bridge.dump(bridge.Tool(asked.recipe, flags).flat()), end="")
+    else:
+        train(asked)
     return 0
 
 
@@ -130,7 +123,7 @@ def _resumed(path: Path, name: str, folder: Path | None, checkpoint: str, words:
         if folder is None:
             raise FileNotFoundError(f"--ckpt_path {checkpoint}: no checkpoint of a run folder (RUN/checkpoints/NAME.ckpt); or say last")
     else:
-        folder = folder or runs.newest(root, compose.compose(path)["modality"]["name"], name)
+        folder = folder or runs.newest(root, compose.load(path)["modality"]["name"], name)
         file = folder / runs.LAST
     if not file.is_file():
         raise FileNotFoundError(f"{file} does not exist: the run {folder.name} saved no checkpoint to go on from")
@@ -138,28 +131,46 @@ def _resumed(path: Path, name: str, folder: Path | None, checkpoint: str, words:
     return Plan(recipe, runs.recipe_of(folder), flags, root, folder, file)
 
 
-def train(asked: Plan, flags: list[str]) -> Path:
-    """Build and train; the run folder is made once the recipe has proved whole."""
+def train(asked: Plan) -> Path:
+    """Build and train; the run folder is made once the recipe has proved whole.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, after the trainer has saved what it can.
+    """
     from . import bridge
 
-    tool = bridge.Tool(asked.recipe, flags)
+    tool = bridge.Tool(asked.recipe, asked.flags)
     recipe = tool.flat()
     folder = asked.folder or runs.create(asked.root, recipe["modality"]["name"], asked.name)
     runs.claim(folder)
-    main = os.environ.get("LOCAL_RANK", "0") == "0"
     try:
-        if main:
-            print(f"{'going on with' if asked.folder else 'run'} {_short(folder)}")
+        if bridge.is_first():
+            print(f"{'going on with' if asked.folder else 'run'} {_short(folder)}", flush=True)
             bridge.write(recipe, folder / runs.CONFIG)
-        tool.trainer_in(folder).fit(tool.model, tool.datamodule, ckpt_path=asked.checkpoint)
+        tool.build(folder)
+        tool.fit(asked.checkpoint)
     except BaseException:
-        if main and asked.folder is None and not (folder / runs.LAST).exists():
-            _forget(folder)
+        if bridge.is_first() and asked.folder is None and not tool.steps:
+            shutil.rmtree(folder, ignore_errors=True)  # nothing was trained: a bad path, a wrong size
         raise
     finally:
         runs.release()
-    if tool.trainer.interrupted:
-        raise KeyboardInterrupt
-    if main:
-        _farewell(folder, asked)
+    if bridge.is_first():
+        print(_farewell(folder))
     return folder
+
+
+def _short(folder: Path) -> str:
+    here = Path.cwd()
+    return str(folder.relative_to(here)) if folder.is_relative_to(here) else str(folder)
+
+
+def _farewell(folder: Path) -> str:
+    run = _short(folder)
+    latest = _short(folder.parent / "latest")
+    return (
+        f"\n{run} holds the model (model.safetensors, model.yaml), checkpoints/, metrics.csv, tensorboard/ and pictures/\n"
+        f"next: ornstein sample {latest} -n 16 --out out\n"
+        f"      ornstein evaluate {latest}\n"
+        f"      tensorboard --logdir {run}"
+    )

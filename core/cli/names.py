@@ -9,7 +9,7 @@ above (`process: {pixels: {name: gaussian}}`). A name with a dot is a class path
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -70,6 +70,18 @@ def to_names(tree: Any, path: tuple[str, ...] = (), above: str | None = None) ->
     return {"name": name, **args}
 
 
+def without_nulls(tree: Any, called: Callable[..., Any] | None = None) -> Any:
+    """Leave out every null that is the default of the class or function whose argument it is."""
+    if not isinstance(tree, dict):
+        return tree
+    if "class_path" in tree:
+        args = without_nulls(tree.get("init_args") or {}, load_class(tree["class_path"], "recipe"))
+        return {**tree, "init_args": args}
+    defaults = inspect.signature(called).parameters if called is not None else {}
+    nulls = {key for key, value in tree.items() if value is None and key in defaults and defaults[key].default is None}
+    return {key: without_nulls(value) for key, value in tree.items() if key not in nulls}
+
+
 def class_path(group: str, name: str, where: str) -> str:
     """The class path of a name in its group.
 
@@ -116,14 +128,14 @@ def check_keys(tree: Any, path: tuple[str, ...] = ()) -> None:
         check_keys(value, (*path, key))
 
 
-def check_arguments(cls: type, given: Mapping[str, Any], where: str) -> None:
-    """Refuse keys that the constructor does not take, naming the nearest."""
-    parameters = inspect.signature(cls).parameters
+def check_arguments(called: Callable[..., Any], given: Mapping[str, Any], where: str) -> None:
+    """Refuse keys that a class or function does not take, naming the nearest."""
+    parameters = inspect.signature(called).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
     for key in given:
         if key not in parameters:
-            raise LookupError(f"{where}: {choose(f'key of {cls.__name__}', key, parameters)}")
+            raise LookupError(f"{where}: {choose(f'key of {called.__name__}', key, parameters)}")
 
 
 def _group(path: tuple[str, ...]) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from pathlib import Path
 
@@ -77,6 +78,23 @@ def find(word: str | Path) -> Path:
     if not _is_run(path):
         raise LookupError(f"{word} is no run folder: it holds neither {CONFIG} nor model.safetensors")
     return path.resolve()
+
+
+def config(folder: Path) -> Path:
+    """The recipe of a run.
+
+    Raises:
+        FileNotFoundError: a folder that `export` wrote holds none.
+    """
+    path = folder / CONFIG
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} holds a model without its {CONFIG}: it can be sampled; its data and training are unknown")
+    return path
+
+
+def recipe_of(folder: Path) -> str:
+    """The name of the recipe of a run folder: what stands before its date."""
+    return re.sub(r"-\d{8}-\d{6}(-\d+)?$", "", folder.name)
 
 
 def newest(runs: Path, modality: str, recipe: str) -> Path:

@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"-n {args.n}: at least 1 sample is needed")
     denoiser = checkpoint.load(folder, device=device(args.device))
     modality = need_modality(denoiser, folder)
-    recipe = how(folder, args)
+    recipe = how(folder, args, args.words)
     guided, sampler = build_how(denoiser, recipe)
     given = read_given(modality, args.given, args.task)
     cond, n = conditions(denoiser.conditions, args.cond, args.n)
@@ -85,18 +85,20 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def how(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
+def how(folder: Path, args: argparse.Namespace, words: Sequence[str]) -> dict[str, Any]:
     """The recipe's sampler and guidance under the words and options of the command line."""
     from . import compose, runs
 
-    words = [*args.words, *([f"sampler={args.sampler}"] if args.sampler else [])]
+    for word in words:
+        if word.lstrip("+~").partition("=")[0].partition(".")[0] not in ("sampler", "guidance"):
+            raise UsageError(f"{word!r}: only sampler and guidance can change here; the model is trained already")
+    words = [*([f"sampler={args.sampler}"] if args.sampler else []), *words]
     words += [f"sampler.steps={args.steps}"] if args.steps is not None else []
-    for word in args.words:
-        if word.partition("=")[0].partition(".")[0] not in ("sampler", "guidance"):
-            raise UsageError(f"{word!r}: the words of `sample` change the sampler or the guidance; the model is trained already")
     config = folder / runs.CONFIG
-    recipe = compose.compose(config, words) if config.is_file() else compose.apply({"sampler": DEFAULT_SAMPLER}, words)
-    return {"sampler": recipe["sampler"], "guidance": guidance(recipe.get("guidance"), args)}
+    trained = compose.compose(config) if config.is_file() else {}
+    parts = {"sampler": trained.get("sampler") or DEFAULT_SAMPLER, "guidance": trained.get("guidance")}
+    recipe = compose.apply(parts, words)
+    return {"sampler": recipe["sampler"], "guidance": guidance(recipe["guidance"], args)}
 
 
 def guidance(part: dict[str, Any] | None, args: argparse.Namespace) -> dict[str, Any] | None:

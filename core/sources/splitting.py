@@ -90,7 +90,7 @@ def _official(rows: Sequence[Row]) -> list[str]:
 def _shares(fractions: Sequence[float]) -> dict[str, float]:
     if len(fractions) != len(PARTS) or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
         raise ValueError(
-            f"data.fractions={list(fractions)}: give shares of {', '.join(PARTS)}, none below 0, with sum 1: [0.8, 0.1, 0.1]"
+            f"data.split={list(fractions)}: give shares of {', '.join(PARTS)}, none below 0, with sum 1: [0.8, 0.1, 0.1]"
         )
     return dict(zip(PARTS, fractions, strict=True))
 

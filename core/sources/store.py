@@ -209,17 +209,21 @@ class _TarHandle:
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
         try:
-            self._tar = tarfile.open(path, "r:*")  # noqa: SIM115 - kept open for the life of the process
+            self._tar = tarfile.open(path, "r:*")  # noqa: SIM115 - open for as long as this handle lives
             members = self._tar.getmembers()
             self._tar.fileobj.seek(self._tar.offset)
-            ended = len(self._tar.fileobj.read(512)) == 512
+            ended = len(self._tar.fileobj.read(512)) == 512  # a whole archive ends in blocks of zeros
             while self._tar.fileobj.read(_CHUNK):  # a compressed one says at its very end whether it is whole
                 pass
         except _DAMAGED as error:
             raise ValueError(_not_whole(path, "tar", error)) from error
-        if not ended:  # a whole archive ends in blocks of zeros
+        if not ended:
             raise ValueError(_not_whole(path, "tar", "its end is missing"))
         self.members = {str(PurePosixPath(m.name)): m for m in members if m.isfile()}
+
+    def __del__(self) -> None:
+        if hasattr(self, "_tar"):
+            self._tar.close()
 
     def read(self, name: str) -> bytes:
         with self._lock:

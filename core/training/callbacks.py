@@ -19,14 +19,14 @@ from ..conditioning.spec import ConditionSpec
 from ..modality import Item, Modality
 from ..sample import sample
 from .module import DiffusionModule
-from .saving import Checkpoints, stepped, write_aside
+from .saving import Checkpoints, save_whole, stepped
 
 
 class Pictures(Callback):
     """Every so many steps, samples of the averaged weights as one picture: always the same seeds and conditions.
 
-    Classes are cycled through; other conditions are those of held-out items (of training items where none are held out). There are
-    no pictures of a modality without `render`, nor of a module without a sampler.
+    Classes are cycled through; other conditions are those of held-out items (of training items where none are held out).
+    There are no pictures of a modality without `render`, nor of a module without a sampler.
 
     Args:
         folder: where `step-00001000.png` goes.
@@ -90,7 +90,7 @@ class Export(Callback):
         if isinstance(pl_module, DiffusionModule) and trainer.is_global_zero:
             pl_module.check_finite()
             with pl_module.averaged() as denoiser:
-                model_files.save(denoiser, Path(self.folder))
+                model_files.save(denoiser, Path(self.folder), {"step": trainer.global_step})
 
 
 class Stopping(Callback):
@@ -195,7 +195,7 @@ def write_picture(path: Path, pixels: np.ndarray) -> None:
     """A PNG file, written aside and renamed."""
     from matplotlib.image import imsave
 
-    write_aside(path, lambda file: imsave(file, np.ascontiguousarray(pixels), format="png"))
+    save_whole(path, lambda aside: imsave(aside, np.ascontiguousarray(pixels), format="png"))
 
 
 def _checkpoints(trainer: Trainer) -> Checkpoints | None:

@@ -26,9 +26,9 @@ PARTS = {"fit": ("train", "validation"), "validate": ("train", "validation"), "t
 class OrnsteinDataModule(LightningDataModule):
     """Items of one source, split into train, validation and test, served as encoded batches.
 
-    The order of batches is endless and counted: batch g is a pure function of (seed, g), the same for any number of workers, and W
-    processes of `batch_size` equal one of W times that. Decoded items are kept in memory. The modality is fitted once on the training
-    items, by the first process; a resumed run takes what its checkpoint holds.
+    The order of batches is endless and counted: batch g is a pure function of (seed, g), the same for any number of workers,
+    and W processes of `batch_size` equal one of W times that. Decoded items are kept in memory. The modality is fitted on the
+    training items, by the first process; a resumed run takes what its checkpoint holds instead.
 
     Args:
         modality: the kind of data, the same object as the module's.

@@ -11,7 +11,7 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from .saving import write_aside
+from .saving import save_whole
 
 Row = dict[str, str]
 
@@ -84,11 +84,9 @@ class MetricsCSV(Logger):
         columns = list(dict.fromkeys(self._columns))
         self._columns = columns
 
-        def write(file: Any) -> None:
-            lines = [columns, *([row.get(name, "") for name in columns] for row in rows)]
-            file.write("".join(",".join(line) + "\n" for line in lines).encode())
-
-        write_aside(Path(self.path), write)
+        lines = [columns, *([row.get(name, "") for name in columns] for row in rows)]
+        text = "".join(",".join(line) + "\n" for line in lines)
+        save_whole(Path(self.path), lambda aside: aside.write_text(text, encoding="utf-8"))
 
 
 def read(path: str | Path) -> list[Row]:

@@ -28,6 +28,7 @@ from .ema import EMA
 from .initial import start_from
 from .meter import Meter
 from .optimizer import AdamW
+from .watch import Stopwatch, Suspect
 
 BackboneFactory = Callable[[tuple[Field, ...], tuple[ConditionSpec, ...], int], Backbone]
 
@@ -36,8 +37,8 @@ class DiffusionModule(LightningModule):
     """A denoiser in training.
 
     The network is built once the data module has fitted the modality. Randomness is counted: that of a step comes from
-    (seed, batch number, place in the global batch), so a resumed run, any number of workers and (dropout inside the network apart) any
-    number of processes give one loss curve.
+    (seed, batch number, place in the global batch), so a resumed run, any number of workers and, without dropout inside the
+    network, any number of processes give one loss curve.
 
     Args:
         modality: the kind of data, the same object as the data module's.
@@ -51,8 +52,8 @@ class DiffusionModule(LightningModule):
         init: run folder whose weights are the start; what does not fit is listed and left at random.
         compile: compile the network with `torch.compile`.
         seed: of the weights and of all that a step draws.
-        on_nonfinite: `stop` ends the run at a loss that is no number, naming the items; `skip` leaves out steps whose gradient is no
-            number, counts them in `train/skipped`, and waits for the device at each step.
+        on_nonfinite: `stop` ends the run at a loss that is no number, naming the items; `skip` leaves out steps whose gradient
+            is no number, counts them in `train/skipped`, and waits for the device at each step.
     """
 
     def __init__(
@@ -88,8 +89,8 @@ class DiffusionModule(LightningModule):
         self.denoiser: NeuralDenoiser | None = None
         self.skipped = 0
         self.row: dict[str, float] = {}  # the last row of the training log
-        self._watch = _Watch()
-        self._suspect: _Suspect | None = None
+        self._watch = Stopwatch()
+        self._suspect: Suspect | None = None
 
     # Building.
 
@@ -160,7 +161,7 @@ class DiffusionModule(LightningModule):
         mean = loss.total.mean()
         if self.on_nonfinite == "stop":
             self.check_finite()
-            self._suspect = _Suspect(batch, loss, self.global_step + 1)
+            self._suspect = Suspect(batch, loss, self.global_step + 1)
             if self._suspect.ready is None:
                 self.check_finite()
         return mean
@@ -295,57 +296,3 @@ class DiffusionModule(LightningModule):
             logger.log_metrics(values, step)
         self.log_dict(values, logger=False)
         self.row = values
-
-
-class _Suspect:
-    """A loss whose numbers have not been looked at yet; CUDA is asked one step later, when nobody waits for it."""
-
-    def __init__(self, batch: Batch, loss: Loss, step: int) -> None:
-        self.batch, self.step, self.t = batch, step, loss.t
-        self.total = loss.total.detach()
-        self.ready: torch.cuda.Event | None = None
-        if self.total.is_cuda:
-            self.total = self.total.to("cpu", non_blocking=True)
-            self.ready = torch.cuda.Event()
-            self.ready.record()
-
-    def check(self) -> None:
-        """Raise where the mean is no number."""
-        if self.ready is not None:
-            self.ready.synchronize()
-        if math.isfinite(self.total.mean()):
-            return
-        total, t = self.total.tolist(), self.t.tolist()
-        rows = [i for i, value in enumerate(total) if not math.isfinite(value)] or list(range(len(total)))
-        named = "; ".join(f"{self.batch.keys[i] or f'item {i}'} at t = {t[i]:.4f}: {total[i]}" for i in rows[:8])
-        raise ValueError(
-            f"step {self.step}: the loss is no number for {len(rows)} of {len(total)} items of the batch: {named}. "
-            "Saved checkpoints are untouched. Look at these items; lower optimizer.lr, set trainer.gradient_clip_val=1, "
-            "or go on past such steps with on_nonfinite=skip"
-        )
-
-
-class _Watch:
-    """Samples per second of training between two rows of the log."""
-
-    def __init__(self) -> None:
-        self.begin: float | None = None
-        self.paused = 0.0
-        self.samples = 0
-
-    def count(self, samples: int) -> None:
-        """Take in a step; the first one starts the watch."""
-        self.begin = time.perf_counter() if self.begin is None else self.begin
-        self.samples += samples
-
-    def pause(self, seconds: float) -> None:
-        """Leave out so many seconds."""
-        self.paused += 0.0 if self.begin is None else seconds
-
-    def lap(self) -> float:
-        """Samples per second since the last lap."""
-        now = time.perf_counter()
-        seconds = now - (now if self.begin is None else self.begin) - self.paused
-        rate = self.samples / max(seconds, 1e-9)
-        self.begin, self.paused, self.samples = now, 0.0, 0
-        return rate

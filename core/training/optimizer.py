@@ -67,7 +67,7 @@ class AdamW:
         """
         if self.decay == "cosine" and steps <= self.warmup:
             raise ValueError(
-                f"optimizer: decay=cosine over {steps} steps with warmup={self.warmup}; set trainer.max_steps above it"
+                f"optimizer: decay=cosine over {steps} steps, warmup={self.warmup}: set trainer.max_steps above it"
             )
         groups = self._groups(module)
         fused = fused and all(w.device.type in ("cpu", "cuda") for g in groups for w in g["params"])

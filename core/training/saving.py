@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+
+from ..checkpoint import write_aside
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -28,7 +31,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """
         if storage_options is not None:
             raise TypeError("checkpoints are local files: storage_options has no meaning here")
-        write_aside(Path(path), lambda file: torch.save(checkpoint, file))
+        save_whole(Path(path), lambda aside: torch.save(checkpoint, aside))
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = lambda storage, location: storage, weights_only: bool | None = None
@@ -114,32 +117,24 @@ def stepped(trainer: Trainer) -> bool:
     return not trainer.fit_loop._should_accumulate()
 
 
-def write_aside(path: Path, write: Callable[[Any], None]) -> None:
-    """Write a file beside its place, flush it to the disk, then rename it into place.
+def save_whole(path: Path, write: Callable[[Path], Any]) -> None:
+    """Write a file aside and rename it; a failure says what it was and what is left.
 
     Raises:
-        OSError: what failed, with the older file untouched.
+        OSError: the file could not be written; the older one is untouched.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(aside, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except (OSError, RuntimeError) as error:  # torch.save turns a full disk into a RuntimeError
-        cause = next((e for e in (error, error.__cause__, error.__context__) if isinstance(e, OSError)), None)
-        if cause is None and "write" not in str(error):
+        write_aside(path, write)
+    except (OSError, RuntimeError) as error:
+        causes = [e for e in (error, error.__cause__, error.__context__) if isinstance(e, OSError)]
+        if not causes and "write" not in str(error):  # torch.save turns a full disk into a RuntimeError
             raise
-        kept = f"the older {path.name} is untouched" if path.exists() else "nothing was there before"
-        reason = (cause.strerror if cause is not None else None) or str(error).splitlines()[0]
+        reason = next((e.strerror for e in causes if e.strerror), None) or str(error).splitlines()[0]
+        kept = f"the older {path.name} is untouched" if path.exists() else "there was no older one"
         raise OSError(
-            f"could not save {path}: {reason}; {kept}. Free some space, then resume with --ckpt_path last"
+            f"could not save {path}: {reason}; {kept}. Make room, then go on with --ckpt_path last"
         ) from error
-    finally:
-        aside.unlink(missing_ok=True)
-    _flush_folder(path.parent)
 
 
 def keep(source: Path, target: Path) -> None:
@@ -148,14 +143,4 @@ def keep(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError:
-        write_aside(target, lambda file: file.write(source.read_bytes()))
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make a rename outlive a power cut, where the system knows how."""
-    if hasattr(os, "O_DIRECTORY"):
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        save_whole(target, lambda aside: shutil.copyfile(source, aside))

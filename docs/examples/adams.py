@@ -8,8 +8,8 @@ from ornstein.core.samplers import Coefficients, Curve, Sampler, Stage
 class Adams(Sampler):
     """The two-step Adams-Bashforth method on the probability-flow ODE.
 
-    The slope of y = x / (alpha + sigma) over u = sigma / (alpha + sigma) is eps - x_0. With h the step in u, r that over the
-    last one, y_s = y_t + h ((1 + r / 2) slope_t - (r / 2) slope_before). Order 2, one call a step.
+    The slope of y = x / (alpha + sigma) over u = sigma / (alpha + sigma) is eps - x_0. With h the step in u, and r that
+    over the last one, y_s = y_t + h ((1 + r / 2) slope_t - (r / 2) slope_before). Order 2, one call a step.
     Source: Hairer, Norsett, Wanner 1993, Solving Ordinary Differential Equations I, section III.5 (variable steps).
     """
 

@@ -9,10 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from ornstein.core import samplers
+from ornstein.core import Denoiser, NeuralDenoiser, Objective, samplers
 from ornstein.core.backbones.backbone import Backbone
-from ornstein.core.denoiser import Denoiser, NeuralDenoiser
-from ornstein.core.objective import Objective
 from ornstein.core.processes import Gaussian
 from ornstein.core.samplers.run import Progress
 from ornstein.core.state import Encoded, Field, Layout, State

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import torch
 from ornstein.core.conditioning.spec import ConditionSpec
+from ornstein.core.conditioning.values import class_number
 from ornstein.core.modality import Item, Modality, Rng
 from ornstein.core.parametrization import Flow
 from ornstein.core.processes import Gaussian
@@ -119,7 +120,7 @@ class Image(Modality):
     def read(self, file: File, row: Mapping[str, Any]) -> Item:
         """Read one file; see `data.read_pixels` for modes and sizes."""
         pixels = read_pixels(file, self.size, self._channels)
-        cond = {"label": row["label"]} if self.labels and "label" in row else {}
+        cond = {"label": str(row["label"])} if self.labels and "label" in row else {}  # a name, never a class number
         return Item(pixels, cond, file.name)
 
     def write(self, samples: Sequence[np.ndarray], path: Path) -> list[Path]:
@@ -199,11 +200,19 @@ class Image(Modality):
         return image_metrics(task, labelled=bool(self._names))
 
     def floor(self, items: Sequence[Item], cond: Sequence[Mapping[str, Any]], rng: Rng) -> list[np.ndarray]:
-        """An honest simple baseline: samples of a Gaussian fitted to the items (of each class)."""
+        """Samples of a Gaussian fitted to the items, of each class; classes by name or by number."""
         from .evaluation import gaussian_floor
 
-        channels = self._fitted_channels()
-        return gaussian_floor([replace(item, data=to_channels(item.data, channels)) for item in items], cond, rng)
+        plain = [
+            replace(item, data=to_channels(item.data, self._fitted_channels()), cond=self._numbers(item.cond))
+            for item in items
+        ]
+        return gaussian_floor(plain, [self._numbers(values) for values in cond], rng)
+
+    def _numbers(self, cond: Mapping[str, Any]) -> dict[str, int]:
+        """The class by its number, where there is one."""
+        label = cond.get("label")
+        return {"label": class_number(self.conditions[0], label)} if self._names and label is not None else {}
 
     def _fitted_channels(self) -> int:
         if self._channels is None:

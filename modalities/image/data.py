@@ -26,7 +26,7 @@ def read_pixels(file: File, size: int | None = None, channels: int | None = None
 
     Args:
         file: the file.
-        size: the centre square is cut out and resized (Lanczos, antialiased) to this side; None: as it is.
+        size: the shorter side is brought to it (Lanczos, antialiased) and the centre square taken; None: as it is.
         channels: 1 (luma) or 3; None: 1 where the picture is grey throughout, else 3.
 
     Raises:
@@ -59,7 +59,7 @@ class Digits(Source):
 
     def rows(self) -> list[Row]:
         """`digits#0` to `digits#1796`, each with its label 0..9."""
-        return _digits()
+        return list(_digits())
 
     def about(self) -> str:
         """One line for a person."""
@@ -67,7 +67,7 @@ class Digits(Source):
 
 
 @lru_cache(maxsize=1)
-def _digits() -> list[Row]:
+def _digits() -> tuple[Row, ...]:
     from PIL import Image
     from sklearn.datasets import load_digits
 
@@ -78,7 +78,7 @@ def _digits() -> list[Row]:
         Image.fromarray(pixels).save(buffer, "PNG")
         files[f"digits#{i}"] = buffer.getvalue()
     store = Memory("scikit-learn", files)
-    return [Row(File(name, store), {"label": int(label)}) for name, label in zip(files, labels, strict=True)]
+    return tuple(Row(File(name, store), {"label": int(label)}) for name, label in zip(files, labels, strict=True))
 
 
 def _open(location: str, content: bytes, size: int | None) -> np.ndarray:
@@ -130,7 +130,7 @@ def _deep(picture: Picture, location: str) -> Picture:
 
 
 def _square(picture: Picture, size: int | None) -> Picture:
-    """The centre square resized to `size`; where it has that side already, pixels are untouched."""
+    """The centre square at `size`; where it has that side already, pixels are untouched."""
     from PIL import Image
 
     if size is None:

@@ -77,14 +77,17 @@ def scaled(samples: Sequence[np.ndarray]) -> Tensor:
 
 
 class Classifier(FeatureNetwork):
-    """Convolutions to a grid of about 4 x 4, a linear layer to 64 features, a linear layer to the classes."""
+    """Convolutions to a grid of about 4 x 4, a linear layer to 64 features of equal length, a linear layer to the classes.
+
+    The normalised length keeps single odd images from ruling the distances.
+    """
 
     def __init__(self, shape: tuple[int, ...], classes: int) -> None:
         super().__init__()
         body, channels, grid = _convolutions(shape)
-        self.features_of = nn.Sequential(
-            body, nn.Flatten(), nn.Dropout(0.3), nn.Linear(channels * grid[0] * grid[1], _FEATURES)
-        )
+        to_features = nn.Linear(channels * grid[0] * grid[1], _FEATURES)
+        norm = nn.LayerNorm(_FEATURES, elementwise_affine=False)
+        self.features_of = nn.Sequential(body, nn.Flatten(), nn.Dropout(0.3), to_features, norm)
         self.head = nn.Sequential(nn.SiLU(), nn.Dropout(0.3), nn.Linear(_FEATURES, classes))
 
     def features(self, x: Tensor) -> Tensor:
@@ -128,16 +131,18 @@ def network(shape: tuple[int, ...], classes: int | None) -> FeatureNetwork:
 
 
 def shifted(x: Tensor, draw: torch.Generator) -> Tensor:
-    """All images of a batch (n, C, H, W) moved by up to 1/16 of a side, at least 1 pixel; edges are continued."""
-    height, width = x.shape[-2:]
-    reach = (max(1, height // 16), max(1, width // 16))
-    padded = F.pad(x, (reach[1], reach[1], reach[0], reach[0]), mode="replicate")
-    top, left = (int(torch.randint(2 * r + 1, (), generator=draw)) for r in reach)
-    return padded[..., top : top + height, left : left + width]
+    """Each image of a batch (n, C, H, W) moved by up to 1/16 of its sides, at least 1 pixel; edges are continued."""
+    n, _, height, width = x.shape
+    down, right = max(1, height // 16), max(1, width // 16)
+    padded = F.pad(x, (right, right, down, down), mode="replicate")
+    rows = torch.randint(2 * down + 1, (n, 1), generator=draw) + torch.arange(height)
+    columns = torch.randint(2 * right + 1, (n, 1), generator=draw) + torch.arange(width)
+    moved = padded[torch.arange(n)[:, None, None], :, rows[:, :, None], columns[:, None, :]]  # (n, H, W, C)
+    return moved.permute(0, 3, 1, 2).contiguous()
 
 
-CLASSIFIER = Learned("classifier", scaled, network, LABEL, shifted, steps=600)
-AUTOENCODER = Learned("autoencoder", scaled, network, steps=800)
+CLASSIFIER = Learned("classifier", scaled, network, LABEL, shifted, steps=1500)
+AUTOENCODER = Learned("autoencoder", scaled, network, None, shifted, steps=1500)
 
 
 def _given_metrics() -> tuple[MetricSpec, ...]:
@@ -151,7 +156,7 @@ def _given_metrics() -> tuple[MetricSpec, ...]:
         return float(np.abs(_difference(candidate, unknown=False)).max(initial=0.0))
 
     return (
-        MetricSpec("error on unknown pixels", "lower", "Root mean square difference from the original, grey levels 0..255.",
+        MetricSpec("error on unknown pixels", "lower", "Root mean square difference from the original, levels 0..255.",
                    error, "task", needs_given=True),
         MetricSpec("change of given pixels", "lower", "Largest difference of a given pixel, grey levels; must be 0.",
                    moved, "task", needs_given=True),

@@ -378,7 +378,7 @@ def test_what_cannot_be_divided_is_said():
     with pytest.raises(ValueError, match=r"1 of 3 rows have no value of 'person': memory!c"):
         split([*rows, *rows_of(["c"])], group_by="person")
     for wrong in ((0.5, 0.5), (0.5, 0.6, -0.1), (0.5, 0.1, 0.1)):
-        with pytest.raises(ValueError, match=r"data\.fractions="):
+        with pytest.raises(ValueError, match=r"data\.split="):
             split(rows, fractions=wrong)
     with pytest.raises(ValueError, match="no training rows"):
         split(rows, fractions=(0, 0.5, 0.5))

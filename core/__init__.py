@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from .checkpoint import load, save
     from .denoiser import Denoiser, NeuralDenoiser
     from .objective import Objective
-    from .sample import sample
+    from .sampling import sample
 
 _MODULES = ("conformance", "guidance", "oracle", "processes", "samplers", "schedules")
 _NAMES = {
     "load": "checkpoint",
     "save": "checkpoint",
-    "sample": "sample",
+    "sample": "sampling",
     "Denoiser": "denoiser",
     "NeuralDenoiser": "denoiser",
     "Objective": "objective",

@@ -10,7 +10,7 @@ import dataclasses
 import inspect
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -84,7 +84,10 @@ def build(tree: Any) -> Any:
         raise ValueError(f"the checkpoint needs {tree['class']}, which cannot be imported: {error}") from error
     if not (inspect.isclass(cls) and issubclass(cls, _BUILDABLE)):
         raise ValueError(f"the checkpoint names {tree['class']}, which no model is made of; it is not built")
-    return cls(**{k: build(v) for k, v in tree["args"].items()})
+    try:
+        return cls(**{k: build(v) for k, v in tree["args"].items()})
+    except TypeError as error:
+        raise ValueError(f"{tree['class']} is not what it was when the checkpoint was saved: {error}") from error
 
 
 def save(denoiser: NeuralDenoiser, folder: str | Path, meta: Mapping[str, Any] | None = None) -> None:
@@ -95,7 +98,7 @@ def save(denoiser: NeuralDenoiser, folder: str | Path, meta: Mapping[str, Any] |
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {f"denoiser.{k}": v.detach().cpu().contiguous() for k, v in denoiser.state_dict().items()}
+    tensors = {f"denoiser.{k}": _apart(v) for k, v in denoiser.state_dict().items()}
     tree: dict[str, Any] = {
         "format": FORMAT,
         "backbone": describe(denoiser.backbone),
@@ -106,7 +109,7 @@ def save(denoiser: NeuralDenoiser, folder: str | Path, meta: Mapping[str, Any] |
     }
     if denoiser.modality is not None:
         learnt, plain = denoiser.modality.state()
-        tensors |= {f"modality.{k}": v.detach().cpu().contiguous() for k, v in learnt.items()}
+        tensors |= {f"modality.{k}": _apart(v) for k, v in learnt.items()}
         tree["modality"] = {"name": denoiser.modality.name, "object": describe(denoiser.modality), "state": plain}
     text = yaml.safe_dump(tree, sort_keys=False)
     # The description also travels inside the weights: one rename replaces both, and the YAML beside them is for people.
@@ -178,11 +181,12 @@ def resolve(run: Path) -> Path:
 
 def write_aside(path: Path, write: Callable[[Path], Any]) -> None:
     """Write a file beside its place, flush it to the disk, then rename it over the old one."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    aside = Path(name)
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    aside.touch()
+    mode = aside.stat().st_mode  # that of any new file; safetensors would leave one that only its owner may read
     try:
         write(aside)
+        aside.chmod(mode)
         with aside.open("rb+") as file:
             os.fsync(file.fileno())
         aside.replace(path)
@@ -191,6 +195,11 @@ def write_aside(path: Path, write: Callable[[Path], Any]) -> None:
         if isinstance(error, SafetensorError):
             raise OSError(f"cannot write {path}: {error}; the older file is untouched") from error
         raise
+
+
+def _apart(x: torch.Tensor) -> torch.Tensor:
+    """A copy on the host: weights that a network uses twice share memory, which safetensors refuses to write."""
+    return x.detach().to("cpu", copy=True).contiguous()
 
 
 def _arguments(cls: type) -> list[str]:

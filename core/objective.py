@@ -58,6 +58,9 @@ class LogNormal(TimeDensity):
     mean: float = -1.2
     std: float = 1.2
 
+    def __post_init__(self) -> None:
+        _check_std(self)
+
     def quantile(self, u: Tensor, schedule: Schedule | None) -> Tensor:
         """The t at which log_snr = -2 (mean + std z)."""
         if schedule is None:
@@ -76,6 +79,9 @@ class LogitNormal(TimeDensity):
 
     mean: float = 0.0
     std: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_std(self)
 
     def quantile(self, u: Tensor, schedule: Schedule | None) -> Tensor:
         """sigmoid(mean + std z)."""
@@ -204,6 +210,9 @@ class Objective:
         clock = denoiser.time_field()
         t = self.times.quantile(u.clamp(1e-9, 1 - 1e-9), clock.schedule if clock else None)
         noise = draw_noise(denoiser, encoded, seed, index, "train", step)
+        if denoiser.modality is not None:
+            coupling = rng.generator(seed, "train", step, "couple")
+            noise = denoiser.modality.couple(encoded.state, noise, encoded.mask, coupling)
         drop = {
             spec.name: rng.unit(rng.keys(seed, index, "train", step, "drop", spec.name), 1)[:, 0]
             < self._dropout(spec.name)
@@ -283,6 +292,11 @@ def _counted(f: Field, mask: Tensor, known: Known | None) -> Tensor:
 
 def _dropped(cond: Conditions, drop: Mapping[str, Tensor]) -> Conditions:
     return {name: c.dropped(drop[name].to(c.present.device)) if name in drop else c for name, c in cond.items()}
+
+
+def _check_std(density: LogNormal | LogitNormal) -> None:
+    if not density.std > 0:
+        raise ValueError(f"{type(density).__name__}: std must be above 0, found {density.std}")
 
 
 def _normal_quantile(u: Tensor) -> Tensor:

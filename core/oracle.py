@@ -14,6 +14,7 @@ from torch import Tensor
 from .denoiser import Denoiser, as_time
 from .posterior import Categorical, Pair, Posterior
 from .processes import Gaussian, Masked
+from .processes.categorical import NEVER
 from .state import CentreFree, Conditions, Encoded, Field, Isotropic, Known, Layout, Space, State, expand_time
 
 
@@ -43,7 +44,8 @@ class Mixture(Denoiser):
         self.mask = torch.ones(means.shape[1], dtype=torch.bool) if mask is None else mask
         self.means = space.project(means.double(), self.mask.expand(means.shape[0], -1))
         self.std = torch.as_tensor(std, dtype=torch.float64).expand(means.shape[0])
-        self.weights = torch.full((len(means),), 1 / len(means)) if weights is None else weights / weights.sum()
+        weights = torch.ones(len(means)) if weights is None else weights
+        self.weights = weights.double() / weights.double().sum()
         self.fields = {"x": Field("x", "continuous", means.shape[2], process, space=space)}
         self.processes = {"x": process}
         self.process, self.space = process, space
@@ -165,7 +167,8 @@ class FiniteSet(Denoiser):
     ) -> None:
         super().__init__()
         self.support = support
-        self.probs = torch.full((len(support),), 1 / len(support)) if probs is None else probs / probs.sum()
+        probs = torch.ones(len(support)) if probs is None else probs
+        self.probs = probs.double() / probs.double().sum()
         self.process = process or Masked()
         self.classes = int(support.max()) + 1 if classes is None else classes
         self.fields = {"tokens": Field("tokens", "categorical", self.classes, self.process)}
@@ -192,7 +195,7 @@ class FiniteSet(Denoiser):
         weight = weight / weight.sum(1, keepdim=True).clamp(min=1e-300)
         one_hot = torch.nn.functional.one_hot(self.support, self.classes).to(weight.dtype)
         probs = torch.einsum("bs,snk->bnk", weight, one_hot)
-        return Posterior({"tokens": Categorical(probs.clamp(min=1e-30).log())})
+        return Posterior({"tokens": Categorical(probs.log().clamp(min=NEVER))})
 
 
 def point_mass(c: Tensor, process: Gaussian | None = None) -> Mixture:

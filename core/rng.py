@@ -26,7 +26,8 @@ def key(seed: int, *words: int | str) -> int:
     """A 64-bit key, 0 <= key < 2^64, of a seed and its words; on the host."""
     h = _mix_int((seed + _GOLDEN) & _BITS64)
     for word in words:
-        h = _mix_int((h ^ _mix_int((_as_int(word) + _GOLDEN) & _BITS64)) & _BITS64)
+        # the golden step keeps the order of words: without it (seed 1, word 2) would equal (seed 2, word 1)
+        h = _mix_int(((h + _GOLDEN) & _BITS64) ^ _mix_int((_as_int(word) + _GOLDEN) & _BITS64))
     return h
 
 
@@ -59,7 +60,7 @@ def uniform(keys: Tensor, f: Field, tokens: int, count: int, dtype: torch.dtype 
 
 def unit(keys: Tensor, count: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """(B, count) uniforms in [0, 1) with all the bits that the dtype holds there."""
-    bits = 53 if dtype == torch.float64 else 24
+    bits = 1 - round(math.log2(torch.finfo(dtype).eps))
     return _logical_shift(_hashes(keys, count), 64 - bits).to(dtype).mul_(2.0**-bits)
 
 

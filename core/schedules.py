@@ -161,7 +161,7 @@ class VP(Schedule):
 
     def t_of(self, log_snr: Tensor) -> Tensor:
         """The positive root of B(t) = log(1 + exp(-log_snr))."""
-        b = F.softplus(-log_snr)
+        b = F.softplus(-log_snr).clamp(max=0.5 * (self.beta_min + self.beta_max))  # B(1)
         root = torch.sqrt(self.beta_min**2 + 2 * (self.beta_max - self.beta_min) * b)
         return (2 * b / (self.beta_min + root)).clamp(max=1)
 
@@ -308,19 +308,19 @@ class _Betas(Schedule):
     """
 
     @abstractmethod
-    def _betas(self) -> tuple[float, ...]:
-        """beta_1 .. beta_T."""
+    def _betas(self) -> Tensor:
+        """beta_1 .. beta_T, float64 on the host."""
 
     def _log_alphas(self, t: Tensor) -> Tensor:
-        return _log_alpha_table(self._betas()).to(t.device, t.dtype)  # (T + 1,), 0 first
+        return _log_alpha_table(self, t.device, t.dtype)
 
     def _piece(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """log alpha and its slope at t."""
         table = self._log_alphas(t)
         steps = table.numel() - 1
         i = (t * steps).floor().long().clamp(0, steps - 1)
-        slope = (table[i + 1] - table[i]) * steps
-        return table[i] + slope * (t - i / steps), slope
+        step = table[i + 1] - table[i]
+        return table[i] + step * (t * steps - i), step * steps
 
     def alpha(self, t: Tensor) -> Tensor:
         """The root of the interpolated product of 1 - beta."""
@@ -366,7 +366,7 @@ class LinearBeta(_Betas):
     def __post_init__(self) -> None:
         _check_betas(self)
 
-    def _betas(self) -> tuple[float, ...]:
+    def _betas(self) -> Tensor:
         return _line(self.beta_start, self.beta_end, self.timesteps, 1)
 
 
@@ -384,20 +384,19 @@ class ScaledLinearBeta(_Betas):
     def __post_init__(self) -> None:
         _check_betas(self)
 
-    def _betas(self) -> tuple[float, ...]:
+    def _betas(self) -> Tensor:
         return _line(self.beta_start, self.beta_end, self.timesteps, 2)
 
 
-@lru_cache(maxsize=16)
-def _line(start: float, end: float, count: int, power: int) -> tuple[float, ...]:
-    roots = torch.linspace(start ** (1 / power), end ** (1 / power), count, dtype=torch.float64)
-    return tuple((roots**power).tolist())
+def _line(start: float, end: float, count: int, power: int) -> Tensor:
+    return torch.linspace(start ** (1 / power), end ** (1 / power), count, dtype=torch.float64) ** power
 
 
-@lru_cache(maxsize=16)
-def _log_alpha_table(betas: tuple[float, ...]) -> Tensor:
-    log_alphas = 0.5 * torch.log1p(-torch.tensor(betas, dtype=torch.float64)).cumsum(0)
-    return torch.cat([log_alphas.new_zeros(1), log_alphas])
+@lru_cache(maxsize=32)
+def _log_alpha_table(schedule: _Betas, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """log alpha at t = i / T, (T + 1,), 0 first; kept on the device, where each call of a network asks for it."""
+    log_alphas = 0.5 * torch.log1p(-schedule._betas()).cumsum(0)
+    return torch.cat([log_alphas.new_zeros(1), log_alphas]).to(device, dtype)
 
 
 def _check_betas(schedule: LinearBeta | ScaledLinearBeta) -> None:

@@ -168,7 +168,7 @@ class Known:
     def whole(self, fields: Mapping[str, Field], mask: Tensor) -> Tensor:
         """(B, N) bool: real tokens of which every entry of every token field is given."""
         bits = [self._token_bits(f, mask) for f in fields.values() if f.axes == "token"]
-        return torch.stack(bits).all(0) & mask
+        return torch.stack(bits).all(0) & mask if bits else torch.zeros_like(mask)
 
     def whole_entries(self, f: Field, fields: Mapping[str, Field], mask: Tensor) -> Tensor:
         """Entries of the field f that stand still at t = 0, broadcastable to it: those of tokens known whole."""

@@ -1,9 +1,9 @@
 """A throw-away modality for tests: rings and chains of 3 to 8 atoms in space, drawn by rules that a test can check.
 
-A ring is a regular polygon, a chain one whose last side is open. Its atoms alternate between the types 0 and 1; an odd figure ends
-in type 2. Neighbours are bonded. The circumradius is the scalar condition, ring or chain the class. Nothing tells the atoms' order,
-place or direction. A file is JSON: {"types": [...], "positions_angstrom": [[x, y, z], ...], "bonds": [[i, j], ...], "shape": "ring",
-"radius": 1.5}; the last two may be missing.
+A ring is a regular polygon, a chain one whose last side is open. Its atoms alternate between the types 0 and 1; an odd figure
+ends in type 2. Neighbours are bonded. The circumradius is the scalar condition, ring or chain the class. Nothing tells the atoms'
+order, place or direction. A file is JSON, of which the last two keys may be missing:
+{"types": [...], "positions_angstrom": [[x, y, z], ...], "bonds": [[i, j], ...], "shape": "ring", "radius": 1.5}.
 """
 
 import json

@@ -7,24 +7,24 @@ the data, every other key is an argument of the training module. The module and 
 from __future__ import annotations
 
 import inspect
+import logging
 import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import ArgumentError
-from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities import rank_zero_only
+from jsonargparse import ArgumentError, Namespace
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 from ..modality import Modality
 from ..training.data import OrnsteinDataModule
 from ..training.equipment import equipment
 from ..training.module import DiffusionModule
 from .names import check_arguments, check_keys, to_classes, to_names, without_nulls
-from .objects import plain
-from .runs import mark_latest
+from .objects import plain, settle
+from .runs import CONFIG, mark_latest
 from .words import UsageError, choose
 
 Tree = dict[str, Any]
@@ -52,6 +52,8 @@ class Tool(LightningCLI):
 
     def __init__(self, recipe: Tree, flags: list[str]) -> None:
         self.recipe = recipe
+        _quiet()
+        settle()
         super().__init__(
             DiffusionModule,
             OrnsteinDataModule,
@@ -92,13 +94,20 @@ class Tool(LightningCLI):
     def instantiate_classes(self) -> None:
         """Nothing: `build` does it, once there is a run folder."""
 
-    def build(self, folder: Path | None) -> None:
-        """Build the module, the data module and the trainer; without a folder nothing is written anywhere."""
+    def build(self) -> None:
+        """Build the module and the data module.
+
+        Raises:
+            ValueError: a constructor refuses a value.
+        """
         try:
-            self.config_init = self.parser.instantiate_classes(self.config)
-        except ArgumentError as error:
+            self.config_init = self.parser.instantiate(self.config)
+        except (ArgumentError, ValueError) as error:
             raise ValueError(plain(error)) from error
         self.model, self.datamodule = self.config_init["model"], self.config_init["data"]
+
+    def equip(self, folder: Path | None) -> None:
+        """Make the trainer, with all that a run folder asks for; without a folder nothing is written anywhere."""
         options = dict(self.config_init["trainer"])
         if folder is None:
             options |= {"logger": False, "enable_checkpointing": False}
@@ -109,7 +118,7 @@ class Tool(LightningCLI):
             if options.get("logger") is not None:  # the user's own
                 brought.pop("logger")
             options |= brought
-            options["callbacks"].append(_Latest(folder))
+            self.save_config_callback, self.save_config_kwargs = RunFolder, {"folder": folder, "recipe": self.flat()}
         self.trainer = self._instantiate_trainer(options, [])
 
     def fit(self, checkpoint: Path | None) -> None:
@@ -138,21 +147,27 @@ class Tool(LightningCLI):
         return to_flat({**sections, "modality": without_nulls(sections["modality"])})
 
 
-class _Latest(Callback):
-    """Points `latest` to a run as soon as it trains."""
+class RunFolder(SaveConfigCallback):
+    """Writes the flat recipe and points `latest` to the run, once the data have proved readable."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, parser: LightningArgumentParser, config: Namespace, folder: Path, recipe: Tree) -> None:
+        super().__init__(parser, config)
+        self.folder, self.recipe = folder, recipe
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Make the link in the first process."""
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write in the first process."""
         if trainer.is_global_zero:
+            write(self.recipe, self.folder / CONFIG)
             mark_latest(self.folder)
 
 
-def is_first() -> bool:
-    """Whether this is the first of the run's processes."""
-    return rank_zero_only.rank == 0
+def _quiet() -> None:
+    """Leave out the lines of Lightning that say nothing of the run."""
+    logging.getLogger("lightning.fabric.utilities.seed").setLevel(logging.WARNING)
+    chatter = ("\N{ELECTRIC LIGHT BULB} Tip", "TPU available")
+    log = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    if not log.filters:
+        log.addFilter(lambda record: not record.getMessage().startswith(chatter))
 
 
 def to_sections(recipe: Tree) -> Tree:
@@ -164,7 +179,7 @@ def to_sections(recipe: Tree) -> Tree:
         if key not in model | own:
             raise LookupError(choose("key of a recipe", key, model | own))
     if "modality" not in tree:
-        raise LookupError("the recipe has no `modality`; say which, as in modality={name: image}")
+        raise LookupError("the recipe has no `modality`; `ornstein list modalities` shows which there are")
     sections = {
         "seed_everything": tree.get("seed", 0),
         "modality": tree["modality"],
@@ -211,7 +226,9 @@ def _named(error: ArgumentError, parser: LightningArgumentParser) -> ValueError:
     unknown = str(error).partition("nrecognized arguments: ")[2].split()
     flags = [a.partition("=")[0] for a in unknown if a.startswith("-")]
     if flags:
-        return UsageError(" ".join(choose("flag", flag, parser._option_string_actions) for flag in flags))
+        return UsageError("; ".join(choose("flag", flag, parser._option_string_actions) for flag in flags))
+    if unknown:
+        return UsageError(f"{' '.join(unknown)}: words stand before the first flag")
     return ValueError(plain(error))
 
 

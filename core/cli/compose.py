@@ -48,7 +48,7 @@ def load(path: Path) -> Flat:
 def stage(tree: Flat, words: Sequence[str]) -> Iterator[tuple[Path, list[str]]]:
     """A folder with `recipe.yaml`, and the Hydra overrides that apply the words to it."""
     body = copy.deepcopy({k: v for k, v in tree.items() if k != "default"})
-    overrides = [_override(body, word) for word in words]
+    overrides = [override for word in words if (override := _override(body, word))]
     with tempfile.TemporaryDirectory(prefix="ornstein-") as name:
         _write(Path(name) / "recipe.yaml", body)
         yield Path(name), [*overrides, search_path()]
@@ -123,7 +123,7 @@ def resolve(tree: Flat) -> Flat:
 
 
 def _override(body: Flat, word: str) -> str:
-    """Hydra's form of a word, and what of the recipe gives way to it."""
+    """Hydra's form of a word, where it needs one, and what of the recipe gives way to it."""
     key, _, value = word.partition("=")
     bare = key.lstrip("+~")
     if word.startswith(("~", "hydra")):
@@ -131,7 +131,10 @@ def _override(body: Flat, word: str) -> str:
     group, _, place = bare.partition(".")
     options, classes = providers.parts().get(group, {}), GROUPS.get(group, {})
     chosen = [v.strip() for v in value.split(",")]  # several in a sweep
-    if not options or not _is_choice(body, group, place) or chosen == ["null"] or value[:1] in ("{", "["):
+    if options and not place and value == "null":  # no option of the group, to Hydra
+        body[group] = None
+        return ""
+    if not options or not _is_choice(body, group, place) or value[:1] in ("{", "["):
         return f"++{bare}={value}"
     if value in classes and value not in options:  # a class that has no file of its own
         body.pop(group, None) if not place else body[group].pop(place, None)

@@ -21,7 +21,7 @@ _MOST = 1000
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `evaluate`."""
     add = parser.add_argument
-    add("run", metavar="RUN", help="a run folder, as runs/image/latest")
+    add("run", metavar="RUN", help="a run folder, as runs/MODALITY/latest")
     add("words", nargs="*", metavar="key=value", help="words that change its recipe: data.root=PATH sampler.steps=50")
     add("-n", type=int, help=f"samples (as many as held-out items, at most {_MOST:,})")
     add("--task", default="unconditional", metavar="NAME", help="a task of the modality, posed on held-out items")
@@ -34,8 +34,9 @@ def run(args: argparse.Namespace) -> int:
     """Sample, measure, print the table, and write RUN/evaluation/report.json and report.html."""
     from rich.console import Console
 
-    from .. import checkpoint, sample
+    from .. import checkpoint
     from ..evaluation import evaluate
+    from ..sampling import sample
     from . import runs
 
     folder = runs.find(args.run)
@@ -65,7 +66,9 @@ def _sorted_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
     for word in words:
         group = word.lstrip("+~").partition("=")[0].partition(".")[0]
         if group not in ("data", "sampler", "guidance"):
-            raise UsageError(f"{word!r}: the words of `evaluate` change data, sampler or guidance; the model is trained already")
+            raise UsageError(
+                f"{word!r}: the words of `evaluate` change data, sampler or guidance; the model is trained already"
+            )
         (data if group == "data" else how).append(word)
     return data, how
 
@@ -79,7 +82,8 @@ def _data(folder: Path, words: Sequence[str], modality: Modality) -> OrnsteinDat
     return bridge.OrnsteinDataModule(modality, **options)
 
 
-Asked = tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]  # for `sample`; conditions; what else for `evaluate`
+# For `sample`; the conditions of each sample; what else for `evaluate`.
+Asked = tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]
 
 
 def _classes(denoiser: Denoiser, train: Sequence[Item], n: int, seed: int) -> Asked:

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `export`."""
-    parser.add_argument("run", metavar="RUN", help="a run folder, as runs/image/latest")
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where model.safetensors and model.yaml go")
+    parser.add_argument("run", metavar="RUN", help="a run folder, as runs/MODALITY/latest")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FOLDER", help="where model.safetensors and model.yaml go"
+    )
     parser.add_argument("--step", type=int, help="of a kept checkpoint (run.keep_every); without it: the newest model")
 
 
@@ -28,7 +30,9 @@ def run(args: argparse.Namespace) -> int:
         meta = {**meta, "step": args.step}
         _take(denoiser, _kept(folder, args.step))
     checkpoint.save(denoiser, args.out, meta)
-    print(f"{args.out} holds model.safetensors and model.yaml; use it as `ornstein sample {args.out}` or load({str(args.out)!r})")
+    print(
+        f"{args.out} holds model.safetensors and model.yaml; use it as `ornstein sample {args.out}` or load({str(args.out)!r})"
+    )
     return 0
 
 

@@ -25,10 +25,10 @@ flags, after the words
   --trainer.max_steps 100 and every other flag of Lightning's trainer; `ornstein fit RECIPE --help` lists them
 
 examples
-  ornstein fit image/digits
-  ornstein fit image/folder data.root=my_pictures modality.size=32 --trainer.max_steps 20000
+  ornstein fit MODALITY/RECIPE
+  ornstein fit MODALITY/RECIPE data.root=mine init=runs/MODALITY/latest --trainer.max_steps 20000
   ornstein fit my/recipe.yaml data.batch_size=32 trainer=ddp
-  ornstein fit image/digits --ckpt_path last
+  ornstein fit MODALITY/RECIPE --ckpt_path last
 """
 
 
@@ -56,7 +56,12 @@ class Plan:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What `--help` and completion know of `fit`; the line itself is read by `plan`."""
     parser.epilog = _EPILOG
-    parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="image/digits, image (its default), or a YAML file of your own")
+    parser.add_argument(
+        "recipe",
+        nargs="?",
+        metavar="RECIPE",
+        help="its name, a modality (its default), or your own YAML file",
+    )
     parser.add_argument("words", nargs="*", metavar="key=value", help="words that change the recipe")
 
 
@@ -90,7 +95,9 @@ def plan(argv: list[str]) -> Plan:
     named = words[0] if words and "=" not in words[0] else None
     words = words[1:] if named else words
     if named is None and overlay is None:
-        raise UsageError("name a recipe first, as in `ornstein fit image/digits`; `ornstein list recipes` shows them")
+        raise UsageError(
+            "name a recipe first, as in `ornstein fit MODALITY/RECIPE`; `ornstein list recipes` shows them"
+        )
     path, name, folder = _recipe(named or str(overlay))
     over = Path(overlay) if named and overlay else None
     if checkpoint is None:
@@ -109,7 +116,9 @@ def _recipe(word: str) -> tuple[Path, str, Path | None]:
     return found.path, found.path.stem, None
 
 
-def _resumed(path: Path, name: str, folder: Path | None, checkpoint: str, words: list[str], flags: list[str], root: Path) -> Plan:
+def _resumed(
+    path: Path, name: str, folder: Path | None, checkpoint: str, words: list[str], flags: list[str], root: Path
+) -> Plan:
     """The plan of a run that goes on: its own recipe, in its own folder."""
     for word in words:
         if word.lstrip("+~").partition("=")[0].partition(".")[0] not in ("trainer", "data"):
@@ -121,7 +130,7 @@ def _resumed(path: Path, name: str, folder: Path | None, checkpoint: str, words:
         file = Path(checkpoint).resolve()
         folder = file.parent.parent if (file.parent.parent / runs.CONFIG).is_file() else None
         if folder is None:
-            raise FileNotFoundError(f"--ckpt_path {checkpoint}: no checkpoint of a run folder (RUN/checkpoints/NAME.ckpt); or say last")
+            raise FileNotFoundError(f"--ckpt_path {checkpoint}: no checkpoint in a run folder; or say last")
     else:
         folder = folder or runs.newest(root, compose.load(path)["modality"]["name"], name)
         file = folder / runs.LAST
@@ -140,22 +149,21 @@ def train(asked: Plan) -> Path:
     from . import bridge
 
     tool = bridge.Tool(asked.recipe, asked.flags)
-    recipe = tool.flat()
-    folder = asked.folder or runs.create(asked.root, recipe["modality"]["name"], asked.name)
+    tool.build()
+    folder = asked.folder or runs.create(asked.root, tool.flat()["modality"]["name"], asked.name)
     runs.claim(folder)
     try:
-        if bridge.is_first():
+        if runs.is_first():
             print(f"{'going on with' if asked.folder else 'run'} {_short(folder)}", flush=True)
-            bridge.write(recipe, folder / runs.CONFIG)
-        tool.build(folder)
+        tool.equip(folder)
         tool.fit(asked.checkpoint)
     except BaseException:
-        if bridge.is_first() and asked.folder is None and not tool.steps:
+        if runs.is_first() and asked.folder is None and not tool.steps:
             shutil.rmtree(folder, ignore_errors=True)  # nothing was trained: a bad path, a wrong size
         raise
     finally:
         runs.release()
-    if bridge.is_first():
+    if runs.is_first():
         print(_farewell(folder))
     return folder
 

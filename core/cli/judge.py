@@ -11,9 +11,13 @@ from .words import UsageError, split, take_flag
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What `--help` and completion know of `validate` and `test`."""
-    parser.epilog = "`--ckpt_path FILE` takes another checkpoint than the last; the trainer's flags stand after the words."
-    parser.add_argument("run", metavar="RUN", help="a run folder, as runs/image/latest")
-    parser.add_argument("words", nargs="*", metavar="key=value", help="words that change its recipe: data.root=PATH trainer=cpu")
+    parser.epilog = (
+        "`--ckpt_path FILE` takes another checkpoint than the last; the trainer's flags stand after the words."
+    )
+    parser.add_argument("run", metavar="RUN", help="a run folder, as runs/MODALITY/latest")
+    parser.add_argument(
+        "words", nargs="*", metavar="key=value", help="words that change its recipe: data.root=PATH trainer=cpu"
+    )
 
 
 def run_words(command: str, argv: list[str], parser: argparse.ArgumentParser) -> int:
@@ -23,7 +27,7 @@ def run_words(command: str, argv: list[str], parser: argparse.ArgumentParser) ->
         return 0 if argv else 2
     words, flags = split(argv)
     if not words or "=" in words[0]:
-        raise UsageError(f"name a run first, as in `ornstein {command} runs/image/latest`")
+        raise UsageError(f"name a run first, as in `ornstein {command} runs/MODALITY/latest`")
     checkpoint, flags = take_flag(flags, "--ckpt_path")
     folder = runs.find(words[0])
     recipe = compose.compose(runs.config(folder), words[1:])
@@ -31,7 +35,8 @@ def run_words(command: str, argv: list[str], parser: argparse.ArgumentParser) ->
     from . import bridge
 
     tool = bridge.Tool(recipe, flags)
-    tool.build(None)
+    tool.build()
+    tool.equip(None)
     judged = getattr(tool.trainer, command)
     judged(tool.model, tool.datamodule, ckpt_path=checkpoint or folder / runs.LAST, weights_only=True)
     return 0

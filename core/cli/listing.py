@@ -14,7 +14,9 @@ from .words import choose
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `list`."""
-    parser.add_argument("group", nargs="?", help="modalities, recipes, or a group such as sampler; without it: all names")
+    parser.add_argument(
+        "group", nargs="?", help="modalities, recipes, or a group such as sampler; without it: all names"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,7 +42,8 @@ def tables() -> dict[str, dict[str, str]]:
     groups: dict[str, dict[str, str]] = {
         "modalities": {name: point.value for name, point in modality_entries().items()},
         "recipes": {
-            name: recipe.about + (" (the default)" if recipe.default else "") for name, recipe in providers.recipes().items()
+            name: recipe.about + (" (the default)" if recipe.default else "")
+            for name, recipe in providers.recipes().items()
         },
     }
     for group, entries in GROUPS.items():

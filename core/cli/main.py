@@ -11,26 +11,27 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Any, NoReturn
 
+from . import providers
 from .words import UsageError, choose
 
 # command -> (module of this package, one line of help)
 COMMANDS = {
     "list": ("listing", "modalities, recipes, samplers, schedules, ...: everything that has a name"),
-    "fit": ("fit", "train a recipe: fit image/digits data.batch_size=32 --trainer.max_steps 1000"),
+    "fit": ("fit", "train a recipe: fit MODALITY/RECIPE data.batch_size=32 --trainer.max_steps 1000"),
     "validate": ("judge", "the validation loss of a run"),
     "test": ("judge", "the test loss of a run"),
     "sample": ("sample", "make new samples from a run, as files and a picture"),
     "evaluate": ("evaluate", "a table of a run's quality: ours | real against real | floor"),
     "check": ("check", "the conformance kit, for anybody's modality"),
     "export": ("export", "write a run's model as safetensors and YAML, to share"),
-    "sweep": ("sweep", "train a recipe over values: sweep image/digits seed=0,1,2"),
+    "sweep": ("sweep", "train a recipe over values: sweep MODALITY/RECIPE seed=0,1,2"),
     "completion": ("completion", "print a completion script: ornstein completion bash|zsh|tcsh|fish"),
 }
 _EPILOG = """examples:
   ornstein list sampler
-  ornstein fit image/digits data.batch_size=32 sampler=ddim trainer=cpu --trainer.max_steps 1000
-  ornstein sample runs/image/latest -n 16 --sampler dpmpp_2m --steps 20 --guidance 3 --cond label=7 --out out
-  ornstein evaluate runs/image/latest
+  ornstein fit MODALITY/RECIPE data.batch_size=32 sampler=ddim trainer=cpu --trainer.max_steps 1000
+  ornstein sample runs/MODALITY/latest -n 16 --sampler dpmpp_2m --steps 20 --guidance 3 --cond label=7 --out out
+  ornstein evaluate runs/MODALITY/latest
 
 completion of commands and names in your shell, e.g. bash:
   ornstein completion bash > ~/.local/share/bash-completion/completions/ornstein
@@ -48,6 +49,14 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(allow_abbrev=False, **kwargs)
+
+    def format_help(self) -> str:
+        """The help, with a recipe and a modality that exist in the examples."""
+        example = providers.example()
+        text = super().format_help().replace("MODALITY/RECIPE", example)
+        return text.replace("/MODALITY/", f"/{example.partition('/')[0]}/").replace(
+            "MODALITY ", f"{example.partition('/')[0]} "
+        )
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of leaving."""
@@ -115,7 +124,7 @@ def _run(argv: list[str]) -> int:
 
 def _report(error: Exception, debug: bool) -> int:
     if debug or not _is_expected(error):
-        traceback.print_exception(error)  # what is not expected is a fault of ours: the report of it needs the traceback
+        traceback.print_exception(error)  # a fault of ours, whose report needs it
     print(f"ornstein: {str(error).strip() or type(error).__name__}", file=sys.stderr)
     return 2 if isinstance(error, UsageError) else 1
 

@@ -24,7 +24,7 @@ _DEFAULT = re.compile(r"^default:\s*true\b", re.MULTILINE)
 class Recipe:
     """A recipe file; `about` is its first line of comment, `default` whether the modality's name alone means it."""
 
-    name: str  # "image/digits"; the stem of the file for a user's own
+    name: str  # "<modality>/<name>"; the stem of the file for a user's own
     path: Path
     owner: str
     default: bool = False
@@ -65,7 +65,7 @@ def recipes() -> dict[str, Recipe]:
 
 
 def recipe(word: str) -> Recipe:
-    """The recipe a user names: `image/digits`, `image` for the modality's default, or the path of a YAML file.
+    """The recipe a user names: `<modality>/<name>`, a modality for its default, or the path of a YAML file.
 
     Raises:
         LookupError: nothing has that name; the nearest are listed.
@@ -82,7 +82,15 @@ def recipe(word: str) -> Recipe:
     if own:
         return next((r for r in own if r.default), own[0])
     modalities = sorted({name.partition("/")[0] for name in table})
-    raise LookupError(choose("recipe", word, [*table, *modalities]) + "; the path of a recipe of your own ends in .yaml")
+    raise LookupError(
+        choose("recipe", word, [*table, *modalities]) + "; the path of a recipe of your own ends in .yaml"
+    )
+
+
+def example() -> str:
+    """The name of a recipe for examples: a default one."""
+    names = sorted(recipes().values(), key=lambda r: (not r.default, r.name))
+    return names[0].name if names else "MODALITY/RECIPE"
 
 
 @cache
@@ -105,6 +113,8 @@ def _package(name: str, owner: str = "ornstein") -> Path:
     top, _, rest = name.partition(".")
     spec = find_spec(name) if top == "ornstein" else find_spec(top)
     if spec is None or not spec.submodule_search_locations:
-        raise LookupError(f"{owner} announces recipes in the package {name!r}, which is not installed; reinstall {owner}")
+        raise LookupError(
+            f"{owner} announces recipes in the package {name!r}, which is not installed; reinstall {owner}"
+        )
     folder = Path(next(iter(spec.submodule_search_locations)))
     return folder if top == "ornstein" else folder.joinpath(*rest.split(".")) if rest else folder

@@ -31,7 +31,9 @@ def create(runs: Path, modality: str, recipe: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
     if "RANK" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1:
-        raise ValueError(f"these processes were started from outside: set {_ENV} to one run folder, the same in each of them")
+        raise ValueError(
+            f"these processes were started from outside: set {_ENV} to one run folder, the same in each of them"
+        )
     stamp = f"{recipe}-{time.strftime('%Y%m%d-%H%M%S')}"
     for suffix in ["", *(f"-{i}" for i in range(2, 100))]:
         folder = runs / modality / f"{stamp}{suffix}"
@@ -39,6 +41,11 @@ def create(runs: Path, modality: str, recipe: str) -> Path:
             folder.mkdir(parents=True)
             return folder
     raise FileExistsError(f"{runs / modality / stamp} and 98 more exist already")
+
+
+def is_first() -> bool:
+    """Whether this is the first of the run's processes."""
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
 
 
 def claim(folder: Path) -> None:
@@ -88,7 +95,7 @@ def config(folder: Path) -> Path:
     """
     path = folder / CONFIG
     if not path.is_file():
-        raise FileNotFoundError(f"{folder} holds a model without its {CONFIG}: it can be sampled; its data and training are unknown")
+        raise FileNotFoundError(f"{folder} holds a model without its {CONFIG}: it can be sampled, no more")
     return path
 
 

@@ -22,10 +22,17 @@ DEFAULT_SAMPLER = {"name": "dpmpp_2m"}  # where a folder holds a model and no re
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `sample`."""
     add = parser.add_argument
-    add("run", metavar="RUN", help="a run folder, as runs/image/latest, or a folder that `ornstein export` wrote")
-    add("words", nargs="*", metavar="key=value", help="words of the recipe: sampler=ddim sampler.eta=0.5 guidance.scale=3")
+    add("run", metavar="RUN", help="a run folder, as runs/MODALITY/latest, or a folder that `ornstein export` wrote")
+    add(
+        "words",
+        nargs="*",
+        metavar="key=value",
+        help="words of the recipe: sampler=ddim sampler.eta=0.5 guidance.scale=3",
+    )
     add("-n", type=int, default=16, help="samples, for each value of --cond and each given item (16)")
-    add("--cond", action="append", default=[], metavar="NAME=VALUE", help="label=7, label=0,1,2 or label=all; n of each, in order")
+    add(
+        "--cond", action="append", default=[], metavar="NAME=VALUE", help="label=7, label=0,1,2 or label=all; n of each"
+    )
     add("--seed", type=int, default=0, help="sample k depends on the seed and on k alone (0)")
     add("--out", type=Path, metavar="FOLDER", help="where files go (RUN/samples)")
     add("--size", type=int, nargs="+", help="size of new samples, in the modality's own unit (as in training)")
@@ -51,7 +58,8 @@ def add_how(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the samples and write them."""
-    from .. import checkpoint, sample
+    from .. import checkpoint
+    from ..sampling import sample
     from . import runs
 
     folder = runs.find(args.run)
@@ -146,7 +154,9 @@ def device(name: str) -> str:
 def need_modality(denoiser: Denoiser, folder: Path) -> Modality:
     """The modality that decodes and writes; refused where the checkpoint holds none."""
     if denoiser.modality is None:
-        raise ValueError(f"{folder} holds a denoiser without a modality: it can be sampled from Python, not written as files")
+        raise ValueError(
+            f"{folder} holds a denoiser without a modality: it can be sampled from Python, not written as files"
+        )
     return denoiser.modality
 
 

@@ -16,8 +16,8 @@ from .words import UsageError, split, take
 
 _EPILOG = """Values with commas make the jobs: every combination is one. Flags go to every job.
 
-  ornstein sweep image/digits optimizer.lr=1e-4,3e-4,1e-3 seed=0,1,2 --trainer.max_steps 2000
-  ornstein sweep image objective=simple,logit_normal hydra/launcher=joblib    (with hydra-joblib-launcher installed)
+  ornstein sweep MODALITY/RECIPE optimizer.lr=1e-4,3e-4,1e-3 seed=0,1,2 --trainer.max_steps 2000
+  ornstein sweep MODALITY/RECIPE objective=simple,logit_normal hydra/launcher=joblib    (with hydra-joblib-launcher installed)
 
 Jobs run one after another, each in its own process and run folder under runs/<modality>/<recipe>-sweep-<date-time>/.
 """
@@ -40,12 +40,12 @@ def run_words(command: str, argv: list[str], parser: argparse.ArgumentParser) ->
     words, flags = split(argv)
     place, words = take(words, "runs")
     if len(words) < 2 or "=" in words[0]:
-        raise UsageError("name a recipe and values, as in `ornstein sweep image/digits seed=0,1,2`")
+        raise UsageError("name a recipe and values, as in `ornstein sweep MODALITY/RECIPE seed=0,1,2`")
     recipe = providers.recipe(words[0])
     tree = compose.load(recipe.path)
-    folder = runs.create(runs.root(place), tree["modality"]["name"], f"{recipe.path.stem}-sweep").resolve()
-    with compose.stage({**tree, "sweep": {"flags": flags, "folder": str(folder)}}, words[1:]) as (place, overrides):
-        _multirun(place, overrides, folder)
+    with compose.stage({**tree, "sweep_flags": flags}, words[1:]) as (staged, overrides):
+        folder = runs.create(runs.root(place), tree["modality"]["name"], f"{recipe.path.stem}-sweep").resolve()
+        _multirun(staged, overrides, folder)
     return _summary(folder)
 
 
@@ -59,14 +59,14 @@ def job(config: Any) -> None:
     from omegaconf import OmegaConf
 
     tree: dict[str, Any] = OmegaConf.to_container(config, resolve=False)  # type: ignore[assignment]
-    sweep, hydra = tree.pop("sweep"), HydraConfig.get()
-    folder = Path(sweep["folder"]) / str(hydra.job.num)
+    flags, hydra = tree.pop("sweep_flags"), HydraConfig.get()
+    folder = Path(hydra.runtime.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     recipe = folder / "recipe.yaml"
     OmegaConf.save(OmegaConf.create(tree), recipe)
     words = [w.lstrip("+") for w in hydra.overrides.task]
     print(f"\njob {hydra.job.num}: {' '.join(words)}", flush=True)
-    line = [sys.executable, "-m", "ornstein.core.cli.main", "fit", str(recipe), *sweep["flags"]]
+    line = [sys.executable, "-m", "ornstein.core.cli.main", "fit", str(recipe), *flags]
     code = subprocess.run(line, env={**os.environ, "ORNSTEIN_RUN": str(folder)}, check=False).returncode
     folder.mkdir(parents=True, exist_ok=True)  # a job that trained nothing took its folder with it
     (folder / _RESULT).write_text(json.dumps({"words": words, "code": code}), encoding="utf-8")
@@ -74,7 +74,7 @@ def job(config: Any) -> None:
         raise KeyboardInterrupt
 
 
-def _multirun(place: Path, overrides: list[str], folder: Path) -> None:
+def _multirun(staged: Path, overrides: list[str], folder: Path) -> None:
     """Hydra's own main, which reads the command line."""
     import hydra
 
@@ -83,7 +83,7 @@ def _multirun(place: Path, overrides: list[str], folder: Path) -> None:
     before, sys.argv = sys.argv, ["ornstein", "--multirun", *overrides, *paths, *logs]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, not to the terminal
     try:
-        hydra.main(version_base="1.3", config_path=str(place), config_name="recipe")(job)()
+        hydra.main(version_base="1.3", config_path=str(staged), config_name="recipe")(job)()
     finally:
         sys.argv = before
 
@@ -93,7 +93,7 @@ def _summary(folder: Path) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    jobs = sorted(folder.glob(f"*/{_RESULT}"), key=lambda p: int(p.parent.name))
+    jobs = sorted(folder.glob(f"[0-9]*/{_RESULT}"), key=lambda p: int(p.parent.name))
     results = [(path.parent, json.loads(path.read_text(encoding="utf-8"))) for path in jobs]
     varied = _varied([result["words"] for _, result in results])
     table = Table(title=str(folder), title_justify="left")

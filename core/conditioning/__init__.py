@@ -1,0 +1,1 @@
+"""Conditions: what a model can be told, from raw values to embeddings."""

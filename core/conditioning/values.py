@@ -52,15 +52,30 @@ def class_number(spec: ConditionSpec, value: Any) -> int:
 
 def _spread(spec: ConditionSpec, raw: Any, n: int) -> list[Any]:
     """One raw value for each of n samples."""
-    if isinstance(raw, (Tensor, np.ndarray)):
-        raw = raw.tolist()
-    single = not isinstance(raw, (list, tuple, range))
-    if not single and spec.kind == "vector" and len(raw) == spec.size and not isinstance(raw[0], (list, tuple)):
-        single = True
-    values = [raw] * n if single else list(raw)
+    raw, rank = _plain(raw), {"vector": 1, "tokens": 2, "dense": 2}.get(spec.kind, 0)
+    depth = _rank(raw, rank)
+    if depth < rank:
+        raise ValueError(
+            f"condition {spec.name!r} of kind {spec.kind} takes lists of {spec.size} numbers, found {raw!r}"
+        )
+    values = [raw] * n if depth == rank else list(raw)
     if len(values) != n:
         raise ValueError(f"condition {spec.name!r} has {len(values)} values for {n} samples; give one, or {n}")
     return values
+
+
+def _plain(raw: Any) -> Any:
+    """Arrays and tensors, also in lists, as lists."""
+    if isinstance(raw, (Tensor, np.ndarray)):
+        return raw.tolist()
+    return [_plain(v) for v in raw] if isinstance(raw, (list, tuple, range)) else raw
+
+
+def _rank(raw: Any, rank: int) -> int:
+    """How deep values lie in lists; None stands for a whole value, which has `rank`."""
+    if raw is None:
+        return rank
+    return 1 + max((_rank(v, rank) for v in raw), default=rank) if isinstance(raw, list) else 0
 
 
 def _stack(spec: ConditionSpec, values: list[Any]) -> Condition:
@@ -72,10 +87,9 @@ def _stack(spec: ConditionSpec, values: list[Any]) -> Condition:
     empty: Any = [0.0] * spec.size if spec.kind == "vector" else 0.0
     try:
         numbers = torch.tensor([empty if v is None else v for v in values], dtype=torch.float64)
-        numbers = numbers if numbers.dtype.is_floating_point else numbers.double()
     except (TypeError, ValueError) as error:
         raise ValueError(f"condition {spec.name!r} takes numbers, found {values[0]!r}") from error
-    if spec.kind == "vector" and numbers.shape[1:] != (spec.size,):
+    if numbers.shape[1:] != ((spec.size,) if spec.kind == "vector" else ()):
         raise ValueError(f"condition {spec.name!r} takes {spec.size} numbers, found {tuple(numbers.shape[1:])}")
     if not torch.isfinite(numbers).all():
         raise ValueError(f"condition {spec.name!r} holds a number that is not finite")

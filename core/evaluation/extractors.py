@@ -106,6 +106,7 @@ class LearnedExtractor(Extractor):
             "features": len(self.mean),
             "weights": sum(p.numel() for p in self.network.parameters()),
             "training items": self.data_hash,
+            "threads": torch.get_num_threads(),
             "seconds": round(seconds, 1),
         }
         if y is not None:
@@ -130,23 +131,24 @@ def train_network(
     """
     if not bool(torch.isfinite(x).all()):
         raise ValueError(f"the inputs of the {source.name} extractor hold non-finite values")
-    with torch.random.fork_rng(devices=[]):
+    on = torch.device(device)
+    with torch.random.fork_rng(devices=[on] if on.type == "cuda" else []):  # weights and dropout draw from these
         torch.manual_seed(key(seed, "extractor", source.name) >> 1)
-        network = source.network(tuple(x.shape[1:]), None if y is None else int(y.max()) + 1).to(device).train()
-    draw = torch.Generator().manual_seed(key(seed, "extractor batches", source.name) >> 1)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=source.rate, weight_decay=0.05)
-    plan = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _one_cycle(step / source.steps))
-    for _ in range(source.steps):
-        rows = torch.randint(len(x), (min(source.batch, len(x)),), generator=draw)
-        part = x[rows] if source.augment is None else source.augment(x[rows], draw)
-        part = part.to(device)
-        loss = F.mse_loss(network(part), part) if y is None else F.cross_entropy(network(part), y[rows].to(device))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        plan.step()
-        advance()
-    return network.cpu() if device == "cpu" else network
+        network = source.network(tuple(x.shape[1:]), None if y is None else int(y.max()) + 1).to(on).train()
+        draw = torch.Generator().manual_seed(key(seed, "extractor batches", source.name) >> 1)
+        optimizer = torch.optim.AdamW(network.parameters(), lr=source.rate, weight_decay=0.05)
+        plan = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _one_cycle((step + 1) / (source.steps + 1)))
+        for _ in range(source.steps):
+            rows = torch.randint(len(x), (min(source.batch, len(x)),), generator=draw)
+            part = (x[rows] if source.augment is None else source.augment(x[rows], draw)).to(on)
+            output = network(part)
+            loss = F.mse_loss(output, part) if y is None else F.cross_entropy(output, y[rows].to(on))
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            plan.step()
+            advance()
+    return network
 
 
 def digest(*parts: bytes) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 from string import Template
 from typing import Any
 
-from .report import ARROWS, COLUMNS, KINDS, NOTHING, Report, number, number_or_text, spread_line, standing
+from .report import ARROWS, COLUMNS, KINDS, NOTHING, Picture, Report, number, number_or_text, spread_line, standing
 
 
 def page(report: Report) -> str:
@@ -25,7 +26,7 @@ def page(report: Report) -> str:
         notes="".join(f"<p class=note>{escape(note)}</p>" for note in report.notes),
         head="".join(f"<th>{name}</th>" for name in report.columns),
         body="".join(_section(report, kind) for kind in KINDS),
-        pictures="".join(_figure(p.caption, p.png) for p in report.pictures),
+        pictures=_pictures(report.pictures),
         facts="".join(_fact(name, value) for name, value in _flat(facts)),
         extractors="".join(_extractor(extractor) for extractor in report.extractors),
     )
@@ -47,18 +48,19 @@ def _row(row: dict[str, Any], columns: list[str]) -> str:
 
 def _cell(cell: dict[str, Any] | None, row: dict[str, Any], column: str) -> str:
     if cell is None or cell.get("value") is None:
-        return f"<span title='{escape(cell['missing'] if cell else 'not measured', quote=True)}'>{NOTHING}</span>"
+        return f"{NOTHING}<small class=why>{escape(cell['missing'] if cell else 'not measured')}</small>"
     value, spread = number(cell).split(" ± ")
     place = standing(row) if column == "ours" else None
     bar = "" if place is None else f"<meter min=0 max=1 value={place:.3f}>{place:.0%} of the way</meter>"
     return f"{value}<small>± {spread}</small>{bar}"
 
 
-def _figure(caption: str, data: bytes) -> str:
-    encoded = base64.b64encode(data).decode()
-    return (
-        f"<figure><img alt='' src='data:image/png;base64,{encoded}'><figcaption>{escape(caption)}</figcaption></figure>"
-    )
+def _pictures(pictures: Sequence[Picture]) -> str:
+    figures = []
+    for picture in pictures:
+        shown = f"<img alt='' src='data:image/png;base64,{base64.b64encode(picture.png).decode()}'>"
+        figures.append(f"<figure>{shown}<figcaption>{escape(picture.caption)}</figcaption></figure>")
+    return f"<h2>Pictures</h2><div class=pictures>{''.join(figures)}</div>" if figures else ""
 
 
 def _extractor(extractor: dict[str, Any]) -> str:

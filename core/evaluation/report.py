@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,15 +89,14 @@ class Report:
             title_justify="left",
             caption_justify="left",
         )
-        table.add_column("metric")
-        table.add_column("better", justify="center")
+        table.add_column("metric, better", no_wrap=True)
         for column in self.columns:
             table.add_column(column, justify="right", style="bold" if column == "ours" else "")
         for kind in KINDS:
             rows = [row for row in self.rows if row["kind"] == kind]
             for row in rows:
                 cells = [number(row.get(column)) for column in self.columns]
-                table.add_row(row["metric"], ARROWS[row["better"]], *cells, end_section=row is rows[-1])
+                table.add_row(f"{row['metric']} {ARROWS[row['better']]}", *cells, end_section=row is rows[-1])
         return table
 
     def write(self, folder: str | Path) -> list[Path]:
@@ -115,11 +115,15 @@ class Report:
 
 
 def number(cell: dict[str, Any] | None) -> str:
-    """A cell as text: four digits, the spread to the same place."""
+    """A cell as text: the spread to one digit, or two where it starts with 1, and the value to the same place."""
     if cell is None or cell.get("value") is None:
         return NOTHING
-    places = _places(cell["value"])
-    return f"{cell['value']:.{places}f} ± {cell['spread']:.{places}f}"
+    value, spread = cell["value"], cell["spread"]
+    if spread == 0:
+        return f"{value:.4g} ± 0"
+    first = math.floor(math.log10(spread))
+    places = max(0, -first + (spread < 2 * 10.0**first))
+    return f"{value:.{places}f} ± {spread:.{places}f}"
 
 
 def standing(row: dict[str, Any]) -> float | None:
@@ -145,11 +149,6 @@ def spread_line(facts: dict[str, Any]) -> str:
 def number_or_text(value: Any) -> str:
     """Floats with four digits, anything else as it is."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _places(value: float) -> int:
-    """Decimal places that show about four digits of small numbers and no false digits of large ones."""
-    return 1 if abs(value) >= 100 else 2 if abs(value) >= 10 else 3 if abs(value) >= 0.1 or value == 0 else 4
 
 
 def _write(path: Path, text: str) -> Path:

@@ -41,7 +41,12 @@ class Judged:
     memo: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        parts = {"cond": self.cond, "keys": self.keys, "given": self.given, "known": self.known}
+        parts: dict[str, Sequence[Any] | None] = {
+            "cond": self.cond,
+            "keys": self.keys,
+            "given": self.given,
+            "known": self.known,
+        }
         for name, part in parts.items():
             if part is not None and len(part) != len(self.samples):
                 raise ValueError(f"{len(self.samples)} samples, {len(part)} entries of {name}: one for each is needed")

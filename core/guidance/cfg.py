@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..conditioning.values import conditions
 from ..denoiser import Denoiser
@@ -73,12 +74,12 @@ class CFG(Guidance):
         return with_.mix(without, self._weight(t))
 
     def _weight(self, t: float | Tensor) -> float | Tensor:
-        if not isinstance(t, Tensor):
+        if not isinstance(t, Tensor) or self.interval == (0.0, 1.0):
             return self.scale
         if t.ndim == 2:
             raise ValueError("CFG: an interval needs one time per sample; found times per token")
         low, high = self.interval
-        return torch.where((t >= low) & (t <= high), self.scale, 1.0)
+        return 1 + (self.scale - 1) * ((t >= low) & (t <= high)).to(t.dtype)
 
     def _both(self, cond: Conditions, batch: int, device: torch.device) -> Conditions:
         """The given conditions, then the negative ones, or none."""
@@ -91,12 +92,22 @@ def _join(name: str, given: Condition | None, negative: Condition | None) -> Con
     """The batch of both halves; where one half has no value, its tensor is the other's and nothing of it is present."""
     c = _absent(negative) if given is None else given
     other = _absent(given) if negative is None else negative
+    if c.mask is not None and other.mask is not None:
+        length = max(c.value.shape[1], other.value.shape[1])
+        c, other = _padded(c, length), _padded(other, length)
     if other.value.shape != c.value.shape:
         raise ValueError(
             f"condition {name!r}: the negative value has shape {tuple(other.value.shape)}, the given one {tuple(c.value.shape)}"
         )
     mask = None if c.mask is None else torch.cat([c.mask, c.mask if other.mask is None else other.mask])
     return Condition(torch.cat([c.value, other.value.to(c.value.dtype)]), torch.cat([c.present, other.present]), mask)
+
+
+def _padded(c: Condition, length: int) -> Condition:
+    """Condition tokens (B, L, D) padded to L = length."""
+    missing = length - c.value.shape[1]
+    assert c.mask is not None
+    return Condition(F.pad(c.value, (0, 0, 0, missing)), c.present, F.pad(c.mask, (0, missing)))
 
 
 def _absent(c: Condition | None) -> Condition:

@@ -81,7 +81,9 @@ class Masked(CategoricalProcess):
         """
         assert isinstance(view, Categorical)
         alpha_t, alpha_s = self.schedule.alpha(t), self.schedule.alpha(s)
-        drawn = (view.probs.cumsum(-1) < noise[..., 1:]).sum(-1).clamp(max=f.channels - 1)
+        cdf = view.probs.cumsum(-1)
+        # u in [0, 1) of what the sum really is: a class of probability 0 is drawn at neither end
+        drawn = (cdf <= noise[..., 1:] * cdf[..., -1:]).sum(-1).clamp(max=f.channels - 1)
         reveal = (x == f.channels) & (noise[..., 0] < (alpha_s - alpha_t) / (1 - alpha_t).clamp(min=1e-300))
         mask = (s > t) & (noise[..., 0] >= alpha_s / alpha_t)
         return torch.where(mask, f.channels, torch.where(reveal, drawn, x))

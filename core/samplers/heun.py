@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from ..schedules import Schedule
 from .grid import Grid
 from .plan import Coefficients, Curve, Stage
 from .sampler import Sampler
@@ -32,15 +31,6 @@ class Heun(Sampler):
             raise ValueError(f"Heun: coordinates must be flow or sigma, found {coordinates!r}")
         self.coordinates = coordinates
 
-    def check(self, schedule: Schedule) -> None:
-        """`sigma` coordinates divide by alpha, unless the grid starts below t = 1."""
-        starts_at_one = float(self.grid.times(self.steps, schedule)[0]) == 1
-        if self.coordinates == "sigma" and schedule.ends_at_noise and starts_at_one:
-            raise ValueError(
-                f"Heun: sigma coordinates divide by alpha, which is 0 at t = 1 on {type(schedule).__name__}; "
-                "take coordinates=flow, or a grid that starts later (karras)"
-            )
-
     def stages(self, times: Sequence[float]) -> list[Stage]:
         """Each step but the last visits its end twice."""
         rows = [Stage(times[0])]
@@ -50,6 +40,11 @@ class Heun(Sampler):
 
     def coefficients(self, curve: Curve, stages: Sequence[Stage]) -> list[Coefficients]:
         """Slopes m x_0 + eps are remembered, m = -1 (flow) or 0 (sigma), eps = (x - alpha x_0) / sigma."""
+        if self.coordinates == "sigma" and curve.alpha[0] == 0:
+            raise ValueError(
+                f"Heun: sigma coordinates divide by alpha, which is 0 at the first time, t = {curve.t[0]:g}; "
+                "take coordinates=flow, a grid that starts later (karras), or a schedule that keeps some signal"
+            )
         m = -1.0 if self.coordinates == "flow" else 0.0
         unit = curve.alpha - m * curve.sigma  # x / unit is the coordinate, sigma / unit its time
         rows = [Coefficients()]

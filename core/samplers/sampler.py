@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,8 +31,8 @@ class Sampler(ABC):
     per_step: ClassVar[int] = 1  # denoiser calls a step
 
     def __init__(self, steps: int = 20, grid: Grid | None = None) -> None:
-        if isinstance(steps, bool) or int(steps) != steps or steps < 1:
-            raise ValueError(f"{type(self).__name__}: steps must be a whole number of at least 1, found {steps}")
+        if isinstance(steps, bool) or not isinstance(steps, Real) or not float(steps).is_integer() or steps < 1:
+            raise ValueError(f"{type(self).__name__}: steps must be a whole number of at least 1, found {steps!r}")
         self.steps, self.grid = int(steps), grid or UniformGrid()
 
     def stages(self, times: Sequence[float]) -> list[Stage]:
@@ -40,10 +41,11 @@ class Sampler(ABC):
 
     @abstractmethod
     def coefficients(self, curve: Curve, stages: Sequence[Stage]) -> list[Coefficients]:
-        """One for each stage; the first is `Coefficients()` with what the first denoising remembers."""
+        """One for each stage; the first is `Coefficients()` with what the first denoising remembers.
 
-    def check(self, schedule: Schedule) -> None:  # noqa: B027 - most formulas serve every schedule
-        """Raise a ValueError for a schedule that the formula cannot serve."""
+        Raises:
+            ValueError: a curve that the formula cannot serve.
+        """
 
     def plan(self, processes: Mapping[str, Process]) -> Plan:
         """The table for these processes; times come from the schedule of the first Gaussian field."""
@@ -52,7 +54,6 @@ class Sampler(ABC):
         stages = self.stages(self.grid.checked(self.steps, clock).tolist())
         columns = {}
         for name, process in gaussian.items():
-            self.check(process.schedule)
             columns[name] = self.coefficients(curve_of(process.schedule, stages), stages)
         rows = [Row(stage, {name: columns[name][i] for name in columns}) for i, stage in enumerate(stages)]
         return Plan(self.describe(), tuple(rows))

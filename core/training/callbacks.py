@@ -17,7 +17,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from .. import checkpoint as model_files
 from ..conditioning.spec import ConditionSpec
 from ..modality import Item, Modality
-from ..sample import sample
+from ..sampling import sample
 from .module import DiffusionModule
 from .saving import Checkpoints, save_whole, stepped
 

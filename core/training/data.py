@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -111,8 +110,6 @@ class OrnsteinDataModule(LightningDataModule):
             self._fit()
         if self.trainer is not None and stage == "fit":
             count_in_steps(self.trainer, len(self.parts["train"]), self.batch_size)
-        # Encoding in the training process is a choice, and the loaders are no part of what a user can change.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
 
     def read(self, part: str) -> list[Item]:
         """The decoded items of `train`, `validation` or `test`, read once."""
@@ -174,9 +171,9 @@ class OrnsteinDataModule(LightningDataModule):
         if first:
             self.modality.fit(self.parts["train"])
         if self.trainer is not None and self.trainer.world_size > 1:
-            tensors, plain = self.trainer.strategy.broadcast(self.modality.state() if first else None)
+            state = self.trainer.strategy.broadcast(self.modality.state() if first else ({}, {}))
             if not first:
-                self.modality.load_state(tensors, plain)
+                self.modality.load_state(*state)
         self._fitted = True
         rank_zero_info(f"data: {', '.join(f'{len(items):,} {part}' for part, items in self.parts.items())} items")
 
@@ -209,7 +206,7 @@ class OrnsteinDataModule(LightningDataModule):
 
     def _position(self) -> int:
         """Global batches behind the run: `processed` counts those whose step is done, in memory and in a checkpoint."""
-        return 0 if self.trainer is None else self.trainer.fit_loop.epoch_loop.batch_progress.total.processed
+        return 0 if self.trainer is None else self.trainer.fit_loop.epoch_loop.batch_progress.total.processed  # type: ignore[attr-defined]
 
 
 def choose_tasks(modality: Modality, shares: Mapping[str, float] | None) -> dict[str, tuple[Task, float]]:
@@ -237,7 +234,7 @@ def count_in_steps(trainer: Trainer, items: int, batch_size: int) -> None:
     Raises:
         ValueError: trainer options that the counted stream does not serve.
     """
-    if trainer.overfit_batches:
+    if trainer.overfit_batches:  # type: ignore[attr-defined]
         raise ValueError("trainer.overfit_batches is not served: data.limit=N trains on N items")
     if trainer.world_size > 1 and trainer._accelerator_connector.use_distributed_sampler:
         raise ValueError(

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from .callbacks import Export, Pictures, Stopping
 from .metrics_csv import MetricsCSV
 from .progress import RunProgress
 from .saving import AtomicCheckpointIO, Checkpoints
+
+# What Lightning says of every run and nobody can act on.
+NOISE_LOGGED = ("Tip: For seamless", "`weights_only` was not set")
+NOISE_WARNED = (".*does not have many workers.*", ".*isinstance.treespec, LeafSpec.*", "Checkpoint directory .* exists")
 
 
 def equipment(
@@ -36,11 +43,17 @@ def equipment(
         seed: of the pictures.
     """
     run = Path(folder)
-    callbacks = [Checkpoints(str(run / "checkpoints"), every, keep_every), Export(str(run)), Stopping(), RunProgress()]
+    quiet()
+    callbacks: list[Callback] = [
+        Checkpoints(str(run / "checkpoints"), every, keep_every),
+        Export(str(run)),
+        Stopping(),
+        RunProgress(),
+    ]
     if pictures:
         callbacks.append(Pictures(str(run / "pictures"), pictures, n, seed))
-    loggers = [MetricsCSV(str(run / "metrics.csv"))]
-    loggers.append(TensorBoardLogger(run, name="tensorboard", version="", default_hp_metric=False))
+    tensorboard = TensorBoardLogger(run, name="tensorboard", version="", default_hp_metric=False)
+    loggers: list[Logger] = [MetricsCSV(str(run / "metrics.csv")), tensorboard]
     return {
         "default_root_dir": run,
         "callbacks": callbacks,
@@ -49,3 +62,17 @@ def equipment(
         "use_distributed_sampler": False,
         "enable_model_summary": False,
     }
+
+
+def quiet() -> None:
+    """Leave out Lightning's remarks that are the same for every run."""
+    for message in NOISE_WARNED:
+        warnings.filterwarnings("ignore", message=message)
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.trainer.connectors.checkpoint_connector"):
+        logger = logging.getLogger(name)
+        if _is_worth_saying not in logger.filters:
+            logger.addFilter(_is_worth_saying)
+
+
+def _is_worth_saying(record: logging.LogRecord) -> bool:
+    return not any(noise in record.getMessage() for noise in NOISE_LOGGED)

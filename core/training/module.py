@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.plugins import MixedPrecision
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from ..backbones.backbone import Backbone
@@ -31,6 +32,7 @@ from .optimizer import AdamW
 from .watch import Stopwatch, Suspect
 
 BackboneFactory = Callable[[tuple[Field, ...], tuple[ConditionSpec, ...], int], Backbone]
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
 class DiffusionModule(LightningModule):
@@ -95,7 +97,14 @@ class DiffusionModule(LightningModule):
     # Building.
 
     def configure_model(self) -> None:
-        """Build the network from what the modality learnt of its data."""
+        """Build the network from what the modality learnt of its data.
+
+        Raises:
+            ValueError: a precision that is not served, two modality objects, an objective that does not fit the network.
+        """
+        precision = "32-true" if self._trainer is None else self._trainer.precision
+        if precision not in PRECISIONS:
+            raise ValueError(f"trainer.precision={precision} is not served; choose from {', '.join(PRECISIONS)}")
         data = getattr(self._trainer, "datamodule", None)
         if data is not None and data.modality is not self.modality:
             raise ValueError("the module and the data module hold two modality objects: give both the same one")
@@ -119,10 +128,11 @@ class DiffusionModule(LightningModule):
         self._held_out = Meter(tuple(denoiser.fields))
         return denoiser
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW, one kernel for all weights where Lightning can clip its gradients, and its rate by step."""
-        mixed = isinstance(self.trainer.precision_plugin, MixedPrecision)
-        scaled = mixed and self.trainer.precision_plugin.scaler is not None
+        plugin = self.trainer.precision_plugin
+        mixed = isinstance(plugin, MixedPrecision)
+        scaled = isinstance(plugin, MixedPrecision) and plugin.scaler is not None
         fused = not (scaled or (mixed and self.trainer.gradient_clip_val))
         optimizer, schedule = self.optimizer.build(self.network, self.trainer.max_steps, fused)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -154,7 +164,7 @@ class DiffusionModule(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The mean loss of a batch."""
-        torch.manual_seed(key(self.seed, "dropout", batch.number, self.global_rank) >> 1)
+        reseed(key(self.seed, "dropout", batch.number, self.global_rank) >> 1, self.device)
         loss = self._loss(batch, self.seed, batch.number)
         self._watch.count(batch.total)
         self._meter.add(loss.total, loss.fields, loss.t)
@@ -164,12 +174,15 @@ class DiffusionModule(LightningModule):
             self._suspect = Suspect(batch, loss, self.global_step + 1)
             if self._suspect.ready is None:
                 self.check_finite()
+        else:  # a loss that is no number may have a gradient that is one: here it has none, in every process
+            mean = mean * torch.where(mean.isfinite(), 1.0, math.nan).detach()
         return mean
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Leave out a step whose gradient is no number, where that was asked for; log where a row is due."""
         step = self.global_step + 1
-        due = self.trainer.log_every_n_steps and step % self.trainer.log_every_n_steps == 0
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        due = every and step % every == 0
         if not due and self.on_nonfinite == "stop":
             return
         norm = torch.nn.utils.get_total_norm([w.grad for w in self.network.parameters() if w.grad is not None])
@@ -296,3 +309,10 @@ class DiffusionModule(LightningModule):
             logger.log_metrics(values, step)
         self.log_dict(values, logger=False)
         self.row = values
+
+
+def reseed(seed: int, device: torch.device) -> None:
+    """Seed the generators that dropout uses; `torch.manual_seed` also queues work for devices that are not there, 1 ms a call."""
+    torch.default_generator.manual_seed(seed)
+    if device.type != "cpu":
+        torch.get_device_module(device).manual_seed(seed)

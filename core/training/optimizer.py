@@ -71,7 +71,9 @@ class AdamW:
             )
         groups = self._groups(module)
         fused = fused and all(w.device.type in ("cpu", "cuda") for g in groups for w in g["params"])
-        optimizer = torch.optim.AdamW(groups, lr=self.lr, betas=tuple(self.betas), eps=self.eps, fused=fused)
+        optimizer = torch.optim.AdamW(
+            groups, lr=self.lr, betas=(self.betas[0], self.betas[1]), eps=self.eps, fused=fused
+        )
         return optimizer, LambdaLR(optimizer, lambda k: self.factor(k + 1, steps))
 
     def factor(self, step: int, steps: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -102,9 +103,9 @@ class RunProgress(ProgressBar):
         """Give the screen back, so that the message stands below the bar."""
         self._close()
 
-    def _open_held_out(self, trainer: Trainer, about: str, batches: list[int | float]) -> None:
+    def _open_held_out(self, trainer: Trainer, about: str, batches: Sequence[int | float]) -> None:
         if trainer.state.fn != "fit":
-            self._open(about, int(sum(batches)), 0)
+            self._open(about, int(sum(map(float, batches))), 0)
 
     def _open(self, about: str, total: int | None, done: int) -> None:
         self._close()
@@ -124,7 +125,7 @@ class RunProgress(ProgressBar):
             self._bar.start()
             self._next = 0.0
 
-    def _show(self, about: str, done: int, total: int, row: dict[str, float]) -> None:
+    def _show(self, about: str, done: int, total: float, row: dict[str, float]) -> None:
         now = time.monotonic()
         if not self._on or now < self._next:
             return

@@ -48,7 +48,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             return torch.load(path, map_location=map_location, weights_only=True)
         except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
             size = Path(path).stat().st_size
-            reason = str(error).strip().splitlines()[0]
+            reason = (str(error).strip() or "it ends too early").splitlines()[0].partition(". ")[0]
             raise ValueError(f"{path} ({size:,} bytes) is not a whole checkpoint: {reason}") from error
 
 
@@ -95,7 +95,7 @@ class Checkpoints(ModelCheckpoint):
         """Write `last.ckpt`, called at the end of a step on every process."""
         step, last = trainer.global_step, self.last
         self._last_global_step_saved = step
-        trainer.save_checkpoint(last)
+        trainer.save_checkpoint(last, weights_only=False)
         if trainer.is_global_zero and self.keep_every is not None and step % self.keep_every == 0:
             keep(last, last.with_name(f"step-{step:08d}.ckpt"))
 
@@ -126,14 +126,13 @@ def save_whole(path: Path, write: Callable[[Path], Any]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_aside(path, write)
-    except (OSError, RuntimeError) as error:
-        causes = [e for e in (error, error.__cause__, error.__context__) if isinstance(e, OSError)]
-        if not causes and "write" not in str(error):  # torch.save turns a full disk into a RuntimeError
-            raise
-        reason = next((e.strerror for e in causes if e.strerror), None) or str(error).splitlines()[0]
+    except (OSError, RuntimeError) as error:  # torch's writer knows a full disk as a RuntimeError alone
+        os_error = next((e for e in (error, error.__cause__) if isinstance(e, OSError) and e.strerror), None)
+        free = shutil.disk_usage(path.parent).free / 2**20 if path.parent.is_dir() else 0.0
+        reason = os_error.strerror if os_error else f"the disk did not take it ({str(error).splitlines()[0][:80]})"
         kept = f"the older {path.name} is untouched" if path.exists() else "there was no older one"
         raise OSError(
-            f"could not save {path}: {reason}; {kept}. Make room, then go on with --ckpt_path last"
+            f"could not save {path}: {reason}, {free:,.0f} MB are free; {kept}. Make room, then go on with --ckpt_path last"
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -108,12 +109,16 @@ class Autoencoder(FeatureNetwork):
         self.shape, self.grid, self.channels = shape, grid, channels
         self.features_of = nn.Sequential(body, nn.Flatten(), nn.Linear(channels * grid[0] * grid[1], _FEATURES))
         self.widen = nn.Linear(_FEATURES, channels * grid[0] * grid[1])
-        blocks, side = [], min(grid)
-        while side < min(shape[1:]):
-            narrow = max(channels // 2, 24)
-            blocks += [nn.Upsample(scale_factor=2), nn.Conv2d(channels, narrow, 3, padding=1), nn.SiLU()]
-            channels, side = narrow, side * 2
-        self.rebuild = nn.Sequential(nn.SiLU(), *blocks, nn.Conv2d(channels, shape[0], 3, padding=1))
+        layers: list[nn.Module] = [nn.SiLU()]
+        enlargements = max(0, math.ceil(math.log2(min(shape[1:]) / min(grid))))
+        for _ in range(enlargements - 1):
+            narrow = max(channels // 2, 12)
+            layers += [nn.Upsample(scale_factor=2), nn.Conv2d(channels, narrow, 3, padding=1), nn.SiLU()]
+            channels = narrow
+        last = 2 if enlargements else 1  # the last enlargement is a rearrangement, so that no layer works at full size
+        self.rebuild = nn.Sequential(
+            *layers, nn.Conv2d(channels, shape[0] * last**2, 3, padding=1), nn.PixelShuffle(last)
+        )
 
     def features(self, x: Tensor) -> Tensor:
         """(n, 64)."""
@@ -141,8 +146,8 @@ def shifted(x: Tensor, draw: torch.Generator) -> Tensor:
     return moved.permute(0, 3, 1, 2).contiguous()
 
 
-CLASSIFIER = Learned("classifier", scaled, network, LABEL, shifted, steps=1500)
-AUTOENCODER = Learned("autoencoder", scaled, network, None, shifted, steps=1500)
+CLASSIFIER = Learned("classifier", scaled, network, LABEL, shifted, steps=800)
+AUTOENCODER = Learned("autoencoder", scaled, network, None, shifted, steps=800)
 
 
 def _given_metrics() -> tuple[MetricSpec, ...]:

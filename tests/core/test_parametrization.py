@@ -5,9 +5,8 @@ import itertools
 
 import pytest
 import torch
-
 from ornstein.core import parametrization, schedules
-from ornstein.core.parametrization import EDM, Eps, Flow, Parametrization, Point, Score, V, X0
+from ornstein.core.parametrization import EDM, X0, Eps, Flow, Parametrization, Point, Score, V
 from ornstein.core.posterior import Continuous, Pair
 from ornstein.core.processes import Gaussian
 from ornstein.core.schedules import Rectified, Schedule
@@ -97,7 +96,9 @@ def test_targets_are_what_the_papers_call_them():
     straight = Gaussian(Rectified(), Flow()).at(t)
     torch.testing.assert_close(Flow().target(x0, eps, straight), eps - x0)
     h = 1e-6
-    moved = [at_.alpha * x0 + at_.sigma * eps for at_ in (Gaussian(schedules.Trigonometric()).at(t + d) for d in (h, -h))]
+    moved = [
+        at_.alpha * x0 + at_.sigma * eps for at_ in (Gaussian(schedules.Trigonometric()).at(t + d) for d in (h, -h))
+    ]
     torch.testing.assert_close(Flow().target(x0, eps, at), (moved[0] - moved[1]) / (2 * h), rtol=1e-7, atol=1e-7)
 
 

@@ -95,7 +95,7 @@ def test_fresh_network_starts_to_learn(world):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     assert losses[-1] < 0.1 * losses[0]
 
 

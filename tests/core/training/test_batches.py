@@ -69,7 +69,9 @@ def test_two_processes_make_the_halves_of_one_batch(items):
     whole = encoder(items)[Stream(items=12, batch_size=6, seed=5).order(2)]
     halves = [encoder(items)[Stream(12, 3, 5, rank, 2).order(2)] for rank in range(2)]
     assert torch.equal(whole.encoded.state["x"], torch.cat([h.encoded.state["x"] for h in halves]))
-    bits = [torch.zeros(3, 3, dtype=torch.bool) if h.encoded.known is None else h.encoded.known.bits["kind"] for h in halves]
+    bits = [
+        torch.zeros(3, 3, dtype=torch.bool) if h.encoded.known is None else h.encoded.known.bits["kind"] for h in halves
+    ]
     assert torch.equal(whole.encoded.known.bits["kind"], torch.cat(bits))
     assert torch.equal(whole.index, torch.cat([h.index for h in halves]))
     assert {h.total for h in halves} == {whole.total}

@@ -16,7 +16,9 @@ def test_only_matrices_decay():
     optimizer, _ = AdamW(weight_decay=0.1).build(net, -1)
     decayed, rest = optimizer.param_groups
     assert [id(w) for w in decayed["params"]] == [id(net.linear.weight)]
-    assert {id(w) for w in rest["params"]} == {id(w) for w in (net.linear.bias, net.embed.weight, net.norm.weight, net.norm.bias)}
+    assert {id(w) for w in rest["params"]} == {
+        id(w) for w in (net.linear.bias, net.embed.weight, net.norm.weight, net.norm.bias)
+    }
     assert (decayed["weight_decay"], rest["weight_decay"]) == (0.1, 0.0)
 
 
@@ -40,7 +42,7 @@ def test_the_cosine_ends_at_zero_and_is_half_way_in_the_middle():
     assert seen[9] == 2.0
     assert seen[59] == pytest.approx(1.0)
     assert seen[-1] == pytest.approx(0.0, abs=1e-12)
-    assert all(a >= b for a, b in zip(seen[9:], seen[10:], strict=False))
+    assert seen[9:] == sorted(seen[9:], reverse=True)
 
 
 def test_fused_and_plain_kernels_agree():

@@ -105,7 +105,9 @@ class Tiny(Modality):
         return Encoded(state, Layout.of_sizes(torch.full((n,), TOKENS)), cond)
 
     def decode(self, state, mask, aux):
-        return [{"x": x.numpy(), "kind": k.numpy()} for x, k in zip(state["x"] * self.scale, state["kind"], strict=True)]
+        return [
+            {"x": x.numpy(), "kind": k.numpy()} for x, k in zip(state["x"] * self.scale, state["kind"], strict=True)
+        ]
 
     def tasks(self):
         return {"unconditional": Unconditional(), "first": First()}

@@ -109,15 +109,19 @@ def _pose(
 def _prepared(denoiser: Denoiser, precision: str) -> Iterator[tuple[torch.device, torch.dtype]]:
     """Evaluation mode and precision, put back afterwards."""
     parameter = next(denoiser.parameters(), torch.empty(0))
-    device, dtype, was_training = parameter.device, parameter.dtype, denoiser.training
+    device, dtype, half = parameter.device, parameter.dtype, PRECISIONS[precision]
+    training = {module: module.training for module in denoiser.modules()}  # guidance may hold a network in another mode
     wanted = torch.float64 if precision == "float64" else torch.float32
-    half = PRECISIONS[precision]
+    if dtype == torch.float64 and wanted != dtype:
+        raise ValueError(f"the network is float64 and precision {precision} would round its weights; take float64")
     try:
         denoiser.eval().to(wanted)
         with torch.autocast(device.type, dtype=half or torch.bfloat16, enabled=half is not None):
             yield device, wanted
     finally:
-        denoiser.train(was_training).to(dtype)
+        denoiser.to(dtype)
+        for module, mode in training.items():
+            module.training = mode
 
 
 @contextmanager

@@ -1,0 +1,32 @@
+"""A tiny run of the digits, trained once for all tests of the command line."""
+
+from pathlib import Path
+
+import pytest
+from ornstein.core.cli.main import main
+
+TINY = [
+    *("trainer=cpu", "backbone.width=32", "backbone.depth=1", "backbone.heads=2", "data.limit=40", "data.batch_size=8"),
+    *("optimizer.warmup=1", "run.every=2", "run.keep_every=2", "run.pictures=4", "run.n=4"),
+    *("trainer.val_check_interval=2", "trainer.log_every_n_steps=1", "sampler.steps=2"),
+]
+
+
+@pytest.fixture
+def ornstein(capsys):
+    """Run a command in this process: (exit code, stdout, stderr)."""
+
+    def run(*argv: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main([str(a) for a in argv])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Path:
+    """The folder of run folders, with one finished run of four steps."""
+    runs = tmp_path_factory.mktemp("cli") / "runs"
+    assert main(["fit", "image/digits", *TINY, f"runs={runs}", "--trainer.max_steps", "4"]) == 0
+    return runs

@@ -1,0 +1,121 @@
+"""What every command shares: help, names, errors, exit codes."""
+
+import subprocess
+import sys
+
+import pytest
+from ornstein.core.cli import main as main_module
+from ornstein.core.cli.listing import tables
+from ornstein.core.cli.main import COMMANDS
+from ornstein.core.registry import TABLE
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(ornstein, command):
+    code, out, _ = ornstein(command, "--help")
+    assert code == 0
+    assert f"ornstein {command}" in out
+    assert "MODALITY" not in out  # examples name a recipe that exists
+
+
+def test_help_names_every_command(ornstein):
+    code, out, _ = ornstein("--help")
+    assert code == 0
+    assert all(f"\n    {command}" in out for command in COMMANDS)
+
+
+def test_list_names_everything(ornstein):
+    code, out, _ = ornstein("list")
+    words = out.split()
+    assert code == 0
+    assert {"image", "image/digits", "image/folder", *TABLE} <= set(words)
+    assert all(name in words for names in tables().values() for name in names)
+
+
+@pytest.mark.parametrize("group", [*TABLE, "recipes", "ema", "optimizer", "trainer"])
+def test_list_says_what_each_name_is(ornstein, group):
+    code, _, _ = ornstein("list", group)
+    assert code == 0
+    assert all(tables()[group].values()), "a name without a sentence"
+
+
+def test_cheap_commands_import_nothing_heavy():
+    heavy = ("torch", "lightning", "hydra", "jsonargparse", "numpy", "rich", "matplotlib", "ornstein.modalities.image")
+    for line in (["--help"], ["list"], ["list", "sampler"], ["fit", "--help"], ["sample", "--help"]):
+        code = f"import sys; from ornstein.core.cli.main import main; main({line}); print(*[m for m in {heavy} if m in sys.modules])"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == "", line
+
+
+UNKNOWN = [
+    (["fti"], "fit", 2),
+    (["list", "samplr"], "sampler", 1),
+    (["list", "--grup"], "nearest" and "--help", 2),
+    (["fit", "image/digts"], "image/digits", 1),
+    (["fit", "imag"], "image", 1),
+    (["fit", "image/digits", "sampler=ddmi"], "ddim", 1),
+    (["fit", "image/digits", "process.pixels=emd"], "edm", 1),
+    (["fit", "image/digits", "oops"], "key=value", 2),
+    (["fit", "missing.yaml"], "does not exist", 1),
+    (["fit"], "", 2),
+    (["fit", "--trainer.max_steps", "3"], "name a recipe", 2),
+    (["sample", "nowhere"], "nowhere", 1),
+    (["sample", "nowhere", "--stepz", "3"], "--steps", 2),
+    (["check", "imgae"], "image", 1),
+    (["evaluate", "nowhere"], "nowhere", 1),
+    (["sweep", "image/digits"], "name a recipe and values", 2),
+]
+
+
+@pytest.mark.parametrize(("argv", "said", "code"), UNKNOWN)
+def test_what_does_not_exist_gets_one_message_with_the_nearest(ornstein, argv, said, code):
+    got, out, err = ornstein(*argv)
+    assert got == code
+    assert said in err
+    assert "Traceback" not in out + err
+
+
+def test_debug_anywhere_shows_the_traceback(ornstein):
+    code, _, err = ornstein("list", "--debug", "samplr")
+    assert code == 1
+    assert "Traceback" in err
+
+
+def test_an_unexpected_error_keeps_its_traceback(ornstein, monkeypatch):
+    def broken(argv):
+        return {}["a bug"]
+
+    monkeypatch.setattr(main_module, "_run", broken)
+    code, _, err = ornstein("list")
+    assert code == 1
+    assert "Traceback" in err
+
+
+def test_ctrl_c_leaves_with_130_and_a_word(ornstein, monkeypatch):
+    def interrupted(argv):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main_module, "_run", interrupted)
+    code, out, err = ornstein("list")
+    assert code == 130
+    assert err.strip() == "stopped"
+    assert out == ""
+
+
+def test_version(ornstein):
+    code, out, _ = ornstein("--version")
+    assert code == 0
+    assert out.startswith("ornstein ")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh", "fish"])
+def test_completion_knows_commands_options_and_names(ornstein, shell):
+    code, out, _ = ornstein("completion", shell)
+    assert code == 0
+    for word in ("evaluate", "guidance", "image/digits", "sampler=ddim"):
+        assert word in out
+
+
+def test_the_bash_completion_is_bash(ornstein):
+    _, out, _ = ornstein("completion", "bash")
+    subprocess.run(["bash", "-n"], input=out, text=True, check=True)

@@ -1,0 +1,288 @@
+"""One tiny run, and everything that the command line does with it."""
+
+import csv
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import yaml
+from ornstein.core import checkpoint
+from ornstein.core.cli.main import main
+
+from .conftest import TINY
+
+
+def config(run):
+    return yaml.safe_load((run / "config.yaml").read_text())
+
+
+def steps(run):
+    with (run / "metrics.csv").open() as file:
+        return [int(float(row["step"])) for row in csv.DictReader(file)]
+
+
+def test_a_run_folder_holds_what_it_should(trained):
+    run = (trained / "image/latest").resolve()
+    assert run.name.startswith("digits-")
+    for name in ("config.yaml", "model.safetensors", "model.yaml", "checkpoints/last.ckpt", "tensorboard"):
+        assert (run / name).exists(), name
+    assert (run / "pictures/step-00000004.png").is_file()
+    assert steps(run) == [1, 2, 3, 4]
+    assert config(run)["trainer"]["max_steps"] == 4  # a flag is part of the recipe
+    assert config(run)["backbone"] | {"width": 32, "depth": 1} == config(run)["backbone"]
+
+
+def test_the_printed_config_runs_again_and_prints_itself(ornstein, tmp_path):
+    code, first, _ = ornstein(
+        "fit", "image/digits", "sampler=ddim", "trainer=cpu", "--print_config", "--seed_everything", "3"
+    )
+    assert code == 0
+    (tmp_path / "printed.yaml").write_text(first)
+    assert yaml.safe_load(first)["sampler"]["name"] == "ddim"
+    assert yaml.safe_load(first)["seed"] == 3
+    for line in (["--config", tmp_path / "printed.yaml"], [tmp_path / "printed.yaml"]):
+        code, again, _ = ornstein("fit", *line, "--print_config")
+        assert (code, again) == (0, first)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["data.batch_sze=3"], "batch_size"),
+        (["dat.batch_size=3"], "data"),
+        (["optimizer.lrr=3"], "did you mean lr"),
+        (["trainer.max_stepz=3"], "max_steps"),
+        (["run.evry=3"], "every"),
+        (["modality.pach=3"], "patch"),
+        (["process.pixels.schedule.nam=3"], "name"),
+        (["data.batch_size=many"], "batch_size"),
+        (["data.batch_size=0"], "at least 1"),
+        (["data.seed=1"], "write it at the top"),
+        (["modality=imag"], "image"),
+        (["tasks={inpant: 1}"], "inpaint"),
+        (["--trainer.max_stepz", "3"], "--trainer.max_steps"),
+        (["--trainer.max_steps", "many"], "max_steps"),
+        (["--trainer.max_steps", "3", "seed=1"], "before the first flag"),
+        (["data.root=nowhere", "data.name=null"], "nowhere"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_and_leaves_no_folder(ornstein, tmp_path, words, said):
+    code, out, err = ornstein("fit", "image/digits", f"runs={tmp_path}", *words)
+    assert code in (1, 2)
+    assert said in err
+    assert "Traceback" not in out + err
+    assert not list(tmp_path.glob("*/digits-*"))
+
+
+def test_a_run_goes_on_in_its_own_folder(ornstein, trained, tmp_path):
+    runs = tmp_path / "runs"
+    shutil.copytree(trained / "image", runs / "image", symlinks=True)
+    code, out, _ = ornstein("fit", "image/digits", f"runs={runs}", "trainer.max_steps=6", "--ckpt_path", "last")
+    run = (runs / "image/latest").resolve()
+    assert code == 0
+    assert f"going on with {run}" in out
+    assert len(list((runs / "image").glob("digits-*"))) == 1
+    assert steps(run) == [1, 2, 3, 4, 5, 6]
+    assert config(run)["backbone"]["width"] == 32  # the run's recipe, not the named one's
+    code, _, err = ornstein("fit", "image/digits", f"runs={runs}", "sampler=ddim", "--ckpt_path", "last")
+    assert code == 2
+    assert "init=RUN" in err
+
+
+def test_a_checkpoint_cut_short_is_told(ornstein, trained, tmp_path):
+    shutil.copytree(trained / "image", tmp_path / "image", symlinks=True)
+    last = tmp_path / "image/latest/checkpoints/last.ckpt"
+    last.write_bytes(last.read_bytes()[:1000])
+    code, out, err = ornstein("fit", tmp_path / "image/latest", "trainer.max_steps=6", "--ckpt_path", "last")
+    assert code == 1
+    assert "last.ckpt" in err
+    assert "Traceback" not in out + err
+
+
+def test_samples_are_files_a_picture_and_a_record(ornstein, trained, tmp_path):
+    line = ["-n", "2", "--cond", "label=0,3", "--sampler", "heun", "--steps", "2", "--seed", "5", "--out", tmp_path]
+    code, out, _ = ornstein(
+        "sample",
+        trained / "image/latest",
+        *line,
+        "--guidance",
+        "3",
+        "--interval",
+        "0.2",
+        "0.8",
+        "--negative",
+        "label=1",
+    )
+    assert code == 0
+    assert "4 samples" in out
+    assert len(list(tmp_path.glob("0*.png"))) == 4
+    assert (tmp_path / "grid.png").is_file()
+    record = json.loads((tmp_path / "provenance.json").read_text())
+    assert record["seed"] == 5
+    assert record["sampler"]["name"] == "heun"
+    assert record["guidance"] == {"name": "cfg", "scale": 3.0, "interval": [0.2, 0.8], "negative": {"label": "1"}}
+    assert record["cond"] == {"label": ["0", "0", "3", "3"]}
+    assert "Heun(steps=2" in record["table"]
+    assert len(record["files"]) == 5
+
+
+def test_label_all_is_every_class_in_order(ornstein, trained, tmp_path):
+    code, _, _ = ornstein("sample", trained / "image", "-n", "1", "--cond", "label=all", "--out", tmp_path)
+    assert code == 0
+    assert json.loads((tmp_path / "provenance.json").read_text())["cond"]["label"] == [str(i) for i in range(10)]
+
+
+def test_a_copied_run_samples_without_its_data_and_its_recipe(ornstein, trained, tmp_path):
+    here, there = tmp_path / "exported", tmp_path / "out"
+    assert ornstein("export", trained / "image/latest", "--out", here)[0] == 0
+    assert sorted(p.name for p in here.iterdir()) == ["model.safetensors", "model.yaml"]
+    assert ornstein("sample", here, "-n", "1", "--steps", "2", "--out", there)[0] == 0
+    assert (there / "0000.png").is_file()
+
+
+def test_an_earlier_step_can_be_exported(ornstein, trained, tmp_path):
+    run = trained / "image/latest"
+    assert ornstein("export", run, "--out", tmp_path / "two", "--step", "2")[0] == 0
+    assert ornstein("export", run, "--out", tmp_path / "four", "--step", "4")[0] == 0
+    two, four, newest = (checkpoint.load(p).state_dict() for p in (tmp_path / "two", tmp_path / "four", run))
+    assert all((four[k] == newest[k]).all() for k in newest)
+    assert any((two[k] != newest[k]).any() for k in newest)
+    code, _, err = ornstein("export", run, "--out", tmp_path, "--step", "3")
+    assert code == 1
+    assert "kept steps: 2, 4" in err
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (["--cond", "lable=3"], "did you mean label"),
+        (["--cond", "label=12"], "out of range"),
+        (["--cond", "label"], "NAME=VALUE"),
+        (["--sampler", "hein"], "heun"),
+        (["--steps", "0"], "at least 1"),
+        (["-n", "0"], "at least 1"),
+        (["--task", "inpaint"], "go together"),
+        (["--task", "inpant", "--given", "x.png"], "inpaint"),
+        (["--task", "inpaint", "--given", "x.png"], "does not exist"),
+        (["backbone.width=3"], "trained already"),
+        (["--interval", "0.8", "0.2", "--guidance", "2"], "interval"),
+        (["--negative", "lable=3"], "label"),
+    ],
+)
+def test_what_cannot_be_sampled_is_told(ornstein, trained, tmp_path, line, said):
+    code, out, err = ornstein("sample", trained / "image/latest", "--out", tmp_path, *line)
+    assert code in (1, 2)
+    assert said in err
+    assert "Traceback" not in out + err
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_given_is_exact_in_the_written_file(ornstein, trained, tmp_path):
+    from PIL import Image
+
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "given.png")
+    line = [
+        "--task",
+        "inpaint",
+        "--given",
+        tmp_path / "given.png",
+        "-n",
+        "2",
+        "--steps",
+        "2",
+        "--out",
+        tmp_path / "out",
+    ]
+    assert ornstein("sample", trained / "image/latest", *line)[0] == 0
+    for k in range(2):
+        same = np.asarray(Image.open(tmp_path / f"out/{k:04d}.png")) == pixels
+        assert 0.2 < same.mean() < 1
+
+
+def test_held_out_losses(ornstein, trained):
+    for command, name in (("validate", "val/loss"), ("test", "test/loss")):
+        code, out, _ = ornstein(command, trained / "image/latest")
+        assert code == 0
+        assert name in out
+
+
+def test_evaluate_prints_and_writes_the_table(ornstein, trained, tmp_path):
+    run = tmp_path / "moved"
+    shutil.copytree((trained / "image/latest").resolve(), run)
+    code, out, _ = ornstein("evaluate", run, "-n", "20", "--steps", "2")
+    assert code == 0
+    assert "ours" in out
+    assert "real" in out
+    report = json.loads((run / "evaluation/report.json").read_text())
+    assert report["facts"]["n"] == 20
+    assert (run / "evaluation/report.html").stat().st_size > 1000
+    code, _, err = ornstein("evaluate", run, "data.root=nowhere", "data.name=null")
+    assert code == 1
+    assert "nowhere" in err
+    code, _, err = ornstein("evaluate", run, "backbone.width=3")
+    assert code == 2
+
+
+def test_a_run_starts_from_trained_weights(ornstein, trained, tmp_path):
+    line = [*TINY, "run.pictures=0", f"init={trained / 'image/latest'}", f"runs={tmp_path}", "--trainer.max_steps", "2"]
+    code, _, err = ornstein("fit", "image/digits", *line)
+    assert code == 0
+    assert "weights come from" in err
+    code, _, err = ornstein("fit", "image/digits", "init=nowhere", f"runs={tmp_path / 'x'}")
+    assert code == 1
+    assert "nowhere" in err
+
+
+@pytest.mark.slow
+def test_a_sweep_runs_every_combination_and_sums_up(ornstein, tmp_path):
+    words = [*TINY, "run.pictures=0", f"runs={tmp_path}"]
+    code, out, _ = ornstein(
+        "sweep", "image/digits", "seed=0,1", "sampler=ddim,heun", *words, "--trainer.max_steps", "2"
+    )
+    assert code == 0
+    (folder,) = (tmp_path / "image").glob("digits-sweep-*")
+    found = [config(folder / str(i)) for i in range(4)]
+    assert {(c["seed"], c["sampler"]["name"]) for c in found} == {(s, n) for s in (0, 1) for n in ("ddim", "heun")}
+    assert "val/loss" in out
+    assert "seed" in out
+
+
+@pytest.mark.slow
+def test_ctrl_c_and_kill_lose_nothing(tmp_path):
+    line = [
+        sys.executable,
+        "-m",
+        "ornstein.core.cli.main",
+        "fit",
+        "image/digits",
+        *TINY,
+        f"runs={tmp_path}",
+        "run.pictures=0",
+    ]
+    for send, code in ((signal.SIGINT, 130), (signal.SIGKILL, -9)):
+        resumed = ["--ckpt_path", "last"] if send is signal.SIGKILL else []
+        words = [w for w in line if not resumed or w.startswith(("runs=", "trainer.")) or "=" not in w]
+        process = subprocess.Popen(
+            [*words, *resumed, "--trainer.max_steps", "100000"], stderr=subprocess.PIPE, text=True
+        )
+        last = next(iter(tmp_path.glob("image/digits-*/checkpoints/last.ckpt")), None)
+        before = last.stat().st_mtime if last else 0
+        for _ in range(1200):
+            time.sleep(0.1)
+            last = next(iter(tmp_path.glob("image/digits-*/checkpoints/last.ckpt")), None)
+            if last and last.stat().st_mtime > before:
+                break
+        process.send_signal(send)
+        _, err = process.communicate(timeout=100)
+        assert process.returncode == code, err
+    run = (tmp_path / "image/latest").resolve()
+    assert len(list(tmp_path.glob("image/digits-*"))) == 1
+    done = max(steps(run))
+    assert main(["fit", str(run), f"trainer.max_steps={done + 2}", "--ckpt_path", "last"]) == 0
+    assert steps(run) == list(range(1, done + 3))

@@ -1,0 +1,200 @@
+"""The pure metrics against closed forms, other libraries and planted cases."""
+
+import math
+
+import pytest
+import torch
+from ornstein.core.evaluation import metrics
+from ornstein.core.evaluation.distances import nearest, neighbour_radii
+
+
+def normal(n: int, d: int, seed: int) -> torch.Tensor:
+    return torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def mixture(n: int, seed: int, centres: int = 4) -> torch.Tensor:
+    """Well separated balls in 4 dimensions, in turn."""
+    place = 20 * torch.eye(4, dtype=torch.float64)[torch.arange(n) % centres]
+    return place + normal(n, 4, seed)
+
+
+def test_frechet_equals_the_closed_form_of_two_gaussians():
+    d = 5
+    a, b = normal(d, d, 1), normal(d, d, 2)
+    mean_x, mean_y = normal(1, d, 3)[0], normal(1, d, 4)[0]
+    x, y = normal(200_000, d, 5) @ a + mean_x, normal(200_000, d, 6) @ b + mean_y
+    cov_x, cov_y = a.T @ a, b.T @ b
+    # tr (S_x S_y)^(1/2) by the eigenvalues of the product, which are real and not negative
+    trace = torch.linalg.eigvals(cov_x @ cov_y).real.sqrt().sum()
+    exact = float((mean_x - mean_y).square().sum() + cov_x.trace() + cov_y.trace() - 2 * trace)
+    assert metrics.frechet_distance_of_moments(mean_x, cov_x, mean_y, cov_y) == pytest.approx(exact, rel=1e-10)
+    assert metrics.frechet_distance(x, y) == pytest.approx(exact, rel=0.01)
+
+
+def test_frechet_equals_the_matrix_square_root_of_scipy():
+    linalg = pytest.importorskip("scipy.linalg")
+    x, y = normal(300, 12, 1) @ normal(12, 12, 2), normal(250, 12, 3) * 2 + 1
+    root = linalg.sqrtm(x.T.cov().numpy() @ y.T.cov().numpy()).real
+    mean = (x.mean(0) - y.mean(0)).square().sum()
+    expected = float(mean + x.T.cov().trace() + y.T.cov().trace()) - 2 * root.trace()
+    assert metrics.frechet_distance(x, y) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(("n", "d"), [(500, 8), (10, 40)])
+def test_frechet_of_a_set_with_itself_is_zero_and_a_shift_counts_squared(n, d):
+    x = normal(n, d, 1)
+    assert metrics.frechet_distance(x, x.flip(0)) == pytest.approx(0, abs=1e-9)
+    assert metrics.frechet_distance(x + 3, x) == pytest.approx(9 * d, rel=1e-9)
+
+
+def test_frechet_with_fewer_rows_than_columns_equals_the_same_data_in_its_own_span():
+    inside_x, inside_y = normal(9, 5, 1), normal(11, 5, 2)
+    turn = torch.linalg.qr(normal(60, 5, 3)).Q.T  # an isometry of R^5 into R^60
+    wide = metrics.frechet_distance(inside_x @ turn, inside_y @ turn)
+    assert wide == pytest.approx(metrics.frechet_distance(inside_x, inside_y), rel=1e-9)
+    moments = [(x @ turn).mean(0) if i == 0 else (x @ turn).T.cov() for x in (inside_x, inside_y) for i in (0, 1)]
+    assert metrics.frechet_distance_of_moments(*moments) == pytest.approx(wide, rel=1e-7)
+
+
+def test_kernel_distance_has_mean_zero_between_equal_distributions():
+    values = torch.tensor([metrics.kernel_distance(normal(40, 6, 2 * s), normal(60, 6, 2 * s + 1)) for s in range(400)])
+    error = float(values.std()) / math.sqrt(len(values))
+    assert abs(float(values.mean())) < 3 * error
+    assert (values < 0).any()
+
+
+def test_kernel_distance_equals_its_expectation_between_two_points_of_mass():
+    # k(a, b) = (a.b / 1 + 1)^3 on the line: masses at 0 and 1 have E k = 1, 8, 1, so MMD^2 = 1 + 8 - 2 = 7.
+    assert metrics.kernel_distance(torch.zeros(5, 1), torch.ones(7, 1)) == pytest.approx(7)
+
+
+def test_kernel_distance_equals_that_of_sklearn_without_the_diagonals():
+    pairwise = pytest.importorskip("sklearn.metrics.pairwise")
+    x, y = normal(30, 7, 1), normal(45, 7, 2) + 0.3
+    k_xx, k_yy, k_xy = (pairwise.polynomial_kernel(a, b, degree=3) for a, b in ((x, x), (y, y), (x, y)))
+    within = [(k.sum() - k.trace()) / (len(k) * (len(k) - 1)) for k in (k_xx, k_yy)]
+    assert metrics.kernel_distance(x, y) == pytest.approx(sum(within) - 2 * k_xy.mean(), rel=1e-10)
+
+
+def test_kernel_distance_of_subsets_averages_to_the_whole_and_is_seeded():
+    x, y = normal(200, 4, 1), normal(200, 4, 2) + 0.5
+    found = metrics.kernel_distance_of_subsets(x, y, size=50, count=200, seed=3)
+    assert found == metrics.kernel_distance_of_subsets(x, y, size=50, count=200, seed=3)
+    assert found.mean == pytest.approx(metrics.kernel_distance(x, y), abs=4 * found.spread / math.sqrt(200))
+    with pytest.raises(ValueError, match="at least 500"):
+        metrics.kernel_distance_of_subsets(x, y, size=500)
+
+
+def test_dropping_modes_lowers_recall_and_coverage_but_not_precision():
+    y, whole, dropped = mixture(400, 1), mixture(400, 2), mixture(400, 3, centres=2)
+    good, bad = metrics.precision_recall(whole, y), metrics.precision_recall(dropped, y)
+    assert bad.precision == pytest.approx(good.precision, abs=0.05)
+    assert good.recall > 0.85
+    assert bad.recall < 0.55
+    good, bad = metrics.density_coverage(whole, y), metrics.density_coverage(dropped, y)
+    assert bad.density == pytest.approx(good.density, abs=0.1)
+    assert good.coverage > 0.9
+    assert bad.coverage < 0.55
+
+
+def test_far_samples_beside_good_ones_lower_precision_and_density_but_not_recall():
+    y, good = mixture(400, 1), mixture(400, 2)
+    far = 1000 * normal(40, 4, 3).repeat_interleave(5, 0)  # five copies each, so that their own balls are points
+    mixed = torch.cat([good, far])
+    before, after = metrics.precision_recall(good, y), metrics.precision_recall(mixed, y)
+    assert after.precision == pytest.approx(before.precision * 2 / 3, abs=0.02)
+    assert after.recall == pytest.approx(before.recall, abs=0.02)
+    before, after = metrics.density_coverage(good, y), metrics.density_coverage(mixed, y)
+    assert after.density == pytest.approx(before.density * 2 / 3, abs=0.02)
+    assert after.coverage == before.coverage
+
+
+def test_a_few_outliers_inflate_recall_but_not_coverage():
+    """The reason for coverage (Naeem et al. 2020, figure 1): its balls are the reference's own."""
+    y = normal(300, 2, 1)
+    far = 50 * torch.eye(2, dtype=torch.float64)
+    x = torch.cat([normal(50, 2, 2) * 0.01, far, -far])
+    assert metrics.precision_recall(x, y).recall > 0.9
+    assert metrics.density_coverage(x, y).coverage < 0.2
+
+
+def test_a_set_against_itself_is_perfect():
+    x = normal(50, 3, 1)
+    assert metrics.precision_recall(x, x) == (1, 1)
+    density, coverage = metrics.density_coverage(x, x)
+    assert coverage == 1
+    assert density == pytest.approx(6 / 5)  # each ball holds its centre and 5 neighbours, over k = 5
+
+
+def test_expected_coverage_of_equal_distributions():
+    """1 - (m-1)...(m-k) / ((n+m-1)...(n+m-k)) for n candidates, m reference rows (Naeem et al. 2020, lemma 2)."""
+    n, m, k = 100, 150, 5
+    expected = 1 - math.prod((m - j) / (n + m - j) for j in range(1, k + 1))
+    found = [metrics.density_coverage(normal(n, 3, 2 * s), normal(m, 3, 2 * s + 1), k) for s in range(40)]
+    assert sum(f.coverage for f in found) / 40 == pytest.approx(expected, abs=0.01)
+    assert sum(f.density for f in found) / 40 == pytest.approx(1, abs=0.05)
+
+
+def test_neighbours_equal_those_of_sklearn_and_copies_have_distance_zero():
+    neighbors = pytest.importorskip("sklearn.neighbors")
+    x, y = normal(40, 6, 1), normal(70, 6, 2)
+    x[3] = y[5]
+    tree = neighbors.NearestNeighbors().fit(y)
+    expected, rows = tree.kneighbors(x, 1)
+    distance, index = nearest(x, y)
+    assert index.tolist() == rows[:, 0].tolist()
+    assert torch.allclose(distance, torch.from_numpy(expected[:, 0]), atol=1e-9)
+    assert distance[3] == 0
+    radii = torch.from_numpy(tree.kneighbors(y, 4)[0][:, 3].copy())
+    assert torch.allclose(neighbour_radii(y, 3), radii)
+    assert torch.allclose(nearest(y, y, itself=True)[0], torch.from_numpy(tree.kneighbors(y, 2)[0][:, 1].copy()))
+
+
+def test_sliced_wasserstein_of_a_shift_and_of_a_spread():
+    d, x = 4, normal(400, 4, 1)
+    shift = torch.tensor([3.0, 0, 0, 4])
+    assert metrics.sliced_wasserstein(x + shift, x, 1024) == pytest.approx(5 / math.sqrt(d), rel=0.04)
+    assert metrics.sliced_wasserstein(x * 3, x, 1024) == pytest.approx(
+        2 * float(x.square().sum(1).mean().sqrt()) / math.sqrt(d), rel=0.04
+    )
+    assert metrics.sliced_wasserstein(x, x.flip(0)) == 0
+
+
+def test_sliced_wasserstein_with_unequal_sizes_is_the_optimal_transport():
+    optimize = pytest.importorskip("scipy.optimize")
+    x, y = normal(6, 1, 1), normal(4, 1, 2)
+    # Copies of every row to 12 and 12 make it an assignment problem.
+    cost = (x.repeat_interleave(2, 0) - y.repeat_interleave(3, 0).T).square().numpy()
+    best = cost[optimize.linear_sum_assignment(cost)].mean()
+    assert metrics.sliced_wasserstein(x, y, directions=3) == pytest.approx(math.sqrt(best), rel=1e-12)
+
+
+def test_copies_are_caught_exact_and_noised_and_held_out_rows_are_not():
+    train, held_out, fresh = normal(800, 6, 1), normal(400, 6, 2), normal(400, 6, 3)
+    threshold = metrics.copy_threshold(held_out, train)
+
+    def share(x: torch.Tensor) -> float:
+        return metrics.near_copies(nearest(x, train)[0], threshold)
+
+    assert share(held_out) == pytest.approx(0.05, abs=0.005)
+    assert share(fresh) == pytest.approx(0.05, abs=0.035)
+    assert share(train[:100]) == 1
+    assert share(train[:100] + 0.05 * normal(100, 6, 4)) == 1
+    planted = torch.cat([fresh[:300], train[:100]])
+    assert share(planted) == pytest.approx(0.25 + 0.75 * share(fresh[:300]))
+
+
+def test_authenticity_is_low_for_copies_and_about_half_for_fresh_rows():
+    train, fresh = normal(2000, 3, 1), normal(500, 3, 2)
+    own = nearest(train, train, itself=True)[0]
+    assert metrics.authenticity(*nearest(fresh, train), own) == pytest.approx(0.5, abs=0.1)
+    assert metrics.authenticity(*nearest(train[:50] + 1e-6, train), own) == 0
+
+
+def test_wrong_shapes_and_sizes_say_what_was_found():
+    with pytest.raises(ValueError, match=r"got \(3, 4\), \(3, 5\)"):
+        metrics.frechet_distance(torch.zeros(3, 4), torch.zeros(3, 5))
+    with pytest.raises(ValueError, match="1 candidate and 9 reference rows"):
+        metrics.frechet_distance(torch.zeros(1, 4), torch.zeros(9, 4))
+    with pytest.raises(ValueError, match="at least 4"):
+        metrics.precision_recall(torch.zeros(3, 4), torch.zeros(9, 4))

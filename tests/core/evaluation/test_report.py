@@ -1,0 +1,286 @@
+"""The whole report on a small world: columns rank as planted, files hold what they should."""
+
+import io
+import json
+import math
+import re
+from html import escape
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import torch
+from ornstein.core.conditioning.spec import ConditionSpec
+from ornstein.core.evaluation import Judged, Learned, MetricSpec, Report, evaluate
+from ornstein.core.evaluation.report import number, standing
+from ornstein.core.evaluation.run import jackknife
+from ornstein.core.evaluation.standard import class_accuracy, feature_metrics, memorisation, sliced_wasserstein
+from ornstein.core.modality import Item, Modality
+from ornstein.core.parametrization import Flow
+from ornstein.core.processes import Gaussian
+from ornstein.core.schedules import Rectified
+from ornstein.core.state import Condition, Encoded, Field, Layout
+from rich.console import Console
+
+from .test_extractors import Net, stack
+
+NAMES = ("ape", "bee", "cat")
+SOURCE = Learned("net", stack, Net, "kind", steps=150, rate=1e-2)
+
+
+class Points(Modality):
+    """Points of R^6 in three balls; one token each."""
+
+    name = "points"
+    symmetries = ()
+    conditions = (ConditionSpec("kind", "class", 3, names=NAMES),)
+    fields = (Field("x", "continuous", 6, Gaussian(Rectified(), Flow())),)
+    axes = 0
+    baseline = True
+
+    def read(self, file, row):
+        raise NotImplementedError
+
+    write = blank = datasets = read
+
+    def encode(self, items, known, rng):
+        x = torch.from_numpy(np.stack([item.data for item in items]))[:, None]
+        kind = torch.tensor([NAMES.index(item.cond["kind"]) for item in items])
+        cond = {"kind": Condition(kind, torch.ones(len(items), dtype=torch.bool))}
+        return Encoded({"x": x}, Layout(torch.ones(len(items), 1, dtype=torch.bool)), cond)
+
+    def decode(self, state, mask, aux):
+        return list(state["x"][:, 0].numpy())
+
+    def metrics(self, task):
+        given = MetricSpec("error", "lower", "Error of what is given.", lambda *_: 0.0, kind="task", needs_given=True)
+        return (
+            *feature_metrics(SOURCE),
+            sliced_wasserstein(stack, "coordinates", 32),
+            class_accuracy(SOURCE, "kind"),
+            *memorisation(stack, "coordinates"),
+            given,
+        )
+
+    def floor(self, items, cond, rng):
+        if not self.baseline:
+            return None
+        assert all(isinstance(c.get("kind", 0), int) for c in [*cond, *(item.cond for item in items)])
+        x = np.stack([item.data for item in items])
+        return list(x.mean(0) + x.std(0) * rng.standard_normal((len(cond), 6)))
+
+    def paste(self, sample, given, known):
+        return np.where(known, given.data, sample)
+
+    def render(self, samples):
+        return np.uint8(20 * np.abs(np.stack(samples))).clip(0, 255)
+
+
+def draw(n: int, seed: int, spread: float = 0.5) -> list[Item]:
+    """Items in three balls, each with its kind."""
+    rng = np.random.default_rng(seed)
+    kind = rng.integers(3, size=n)
+    x = 3 * np.eye(6)[kind] + spread * rng.standard_normal((n, 6))
+    return [Item(x[i], {"kind": NAMES[kind[i]]}, f"{seed}#{i}") for i in range(n)]
+
+
+TRAIN, HELD = draw(300, 1), draw(100, 2)
+
+
+def judge(items: list[Item], **more) -> Report:
+    samples, cond = [item.data for item in items], [item.cond for item in items]
+    return evaluate(Points(), samples, cond, TRAIN, HELD, progress=False, **more)
+
+
+@pytest.fixture(scope="module")
+def perfect() -> Report:
+    return judge(draw(130, 3))
+
+
+FIDELITY = ("Fréchet distance", "kernel distance", "precision", "density", "sliced Wasserstein", "recall", "coverage")
+
+
+def test_a_perfect_model_is_at_real_data_and_away_from_the_floor(perfect):
+    for row in perfect.rows:
+        if row["metric"] in FIDELITY:
+            ours, real, floor = (row[column] for column in ("ours", "real", "floor"))
+            error = math.hypot(ours["spread"], real["spread"])
+            assert abs(ours["value"] - real["value"]) < 5 * error + 0.02, row
+            if row["metric"] != "recall":  # a floor that is wide has high recall
+                sign = 1 if row["better"] == "lower" else -1
+                assert sign * (floor["value"] - ours["value"]) > 2 * error, row
+    assert perfect.value("class accuracy") > 0.95
+    assert perfect.value("class accuracy", "floor") < 0.6
+    assert perfect.value("near copies") < 0.15
+    assert perfect.value("near copies", "real") == pytest.approx(0.05, abs=0.01)
+
+
+def test_bad_models_rank_below_and_each_fault_shows_in_its_number(perfect):
+    noisy, narrow = judge(draw(100, 4, spread=1.2)), judge([i for i in draw(320, 5) if i.cond["kind"] == "ape"])
+    for bad in (noisy, narrow):
+        for name in ("Fréchet distance", "kernel distance", "sliced Wasserstein"):
+            assert bad.value(name) > 2 * max(perfect.value(name), perfect.value(name, "real"), 0)
+    assert noisy.value("precision") < 0.7 * perfect.value("precision")
+    assert narrow.value("precision") > 0.9 * perfect.value("precision")
+    assert narrow.value("recall") < 0.6 * perfect.value("recall")
+    assert narrow.value("coverage") < 0.6 * perfect.value("coverage")
+    wrong = [Item(item.data, {"kind": "bee"}, item.key) for item in draw(100, 6)]
+    assert judge(wrong).value("class accuracy") == pytest.approx(1 / 3, abs=0.15)
+
+
+def test_copies_look_perfect_but_for_memory(perfect):
+    copies = judge(TRAIN[:100])
+    assert copies.value("precision") == 1
+    assert copies.value("near copies") == 1
+    assert copies.value("authenticity") == 0
+    assert 0.3 < perfect.value("authenticity") < 0.9
+
+
+def test_every_column_has_the_same_n_and_the_rest_is_said(perfect):
+    assert perfect.facts["n"] == 100
+    assert perfect.facts["samples"]["items"] == 130
+    assert perfect.facts["reference"]["items"] == 300
+    assert any("30 of 130 samples were left out" in note for note in perfect.notes)
+    assert perfect.columns == ["ours", "real", "floor"]
+
+
+def test_the_same_seed_gives_the_same_report(perfect):
+    again, other = judge(draw(130, 3)).plain(), judge(draw(130, 3), seed=1).plain()
+    for report in (again, other):
+        report["extractors"][0]["facts"].pop("seconds")
+    expected = json.loads(json.dumps(perfect.plain()))
+    expected["extractors"][0]["facts"].pop("seconds")
+    assert again == expected
+    assert other["extractors"][0]["hash"] != expected["extractors"][0]["hash"]
+
+
+def test_what_cannot_be_measured_is_left_empty_and_says_why(perfect):
+    row = next(row for row in perfect.rows if row["metric"] == "error")
+    assert row["ours"] == {"missing": "nothing was given here"}
+    assert perfect.value("error") is None
+    items = draw(100, 3)
+    unasked = evaluate(Points(), [i.data for i in items], [{}] * 50 + [{"kind": 1}] * 50, TRAIN, HELD, progress=False)
+    assert unasked.value("class accuracy") is None
+    assert unasked.value("class accuracy", "real") > 0.95
+    row = next(row for row in unasked.rows if row["metric"] == "class accuracy")
+    assert row["ours"]["missing"] == "50 of 100 samples were asked for a kind"
+
+
+def test_given_items_reach_the_metrics_and_are_pasted_into_the_floor():
+    seen = {}
+
+    class Filling(Points):
+        def metrics(self, task):
+            def exact(candidate, reference, context):
+                seen[task] = candidate.samples
+                pairs = zip(candidate.samples, candidate.given, candidate.known, strict=True)
+                return max(float(np.abs(s - g.data)[k].max()) for s, g, k in pairs)
+
+            return (MetricSpec("change", "lower", "Change of what was given.", exact, "task", needs_given=True),)
+
+    items, known = HELD[:60], [np.arange(6) < 3] * 60
+    samples = [np.where(k, item.data, 9.0) for item, k in zip(items, known, strict=True)]
+    report = evaluate(Filling(), samples, [i.cond for i in items], TRAIN, HELD, task="fill", given=items, known=known,
+                      progress=False)  # fmt: skip
+    assert (report.value("change"), report.value("change", "floor"), report.value("change", "real")) == (0, 0, None)
+    assert report.facts["task"] == "fill"
+
+
+def test_no_floor_means_no_column():
+    modality = Points()
+    modality.baseline = False
+    items = draw(40, 3)
+    report = evaluate(modality, [i.data for i in items], [i.cond for i in items], TRAIN, HELD, progress=False)
+    assert report.columns == ["ours", "real"]
+    assert "This modality declares no floor." in report.notes
+
+
+def test_leaking_held_out_items_are_reported():
+    report = evaluate(
+        Points(), [i.data for i in HELD], [i.cond for i in HELD], TRAIN, [*HELD[:60], *TRAIN[:7]], progress=False
+    )
+    assert any(note.startswith("7 of 67 held-out items are exact copies") for note in report.notes)
+
+
+@pytest.mark.parametrize(("samples", "repeats"), [(5, 5), (100, 2)])
+def test_too_few_samples_or_parts_are_refused(samples, repeats):
+    with pytest.raises(ValueError, match=rf"{samples} samples, 100 held-out items, {repeats} parts"):
+        judge(draw(samples, 3), repeats=repeats)
+
+
+def test_unknown_classes_are_refused():
+    with pytest.raises(ValueError, match="bea"):
+        judge([Item(item.data, {"kind": "bea"}) for item in draw(40, 3)])
+
+
+def test_json_round_trips_and_the_page_needs_nothing_else(perfect, tmp_path):
+    paths = perfect.write(tmp_path / "new")
+    assert [path.name for path in paths] == ["report.json", "report.html"]
+    assert sorted(path.name for path in paths[0].parent.iterdir()) == ["report.html", "report.json"]
+    assert Report.read(paths[0]).plain() == perfect.plain()
+    page = paths[1].read_text(encoding="utf-8")
+    assert not re.search(r"https?://|//\w|@import|<script|<link", re.sub(r"base64,[^']*", "", page))
+    assert page.count("data:image/png;base64,iVBOR") == 4  # three columns and the closest pairs
+    assert "prefers-color-scheme: dark" in page
+    assert 'name="viewport"' in page
+    assert all(row["metric"] in page and escape(row["about"]) in page for row in perfect.rows)
+    assert Balanced().left(page) == []
+    assert "$" not in re.sub(r"base64,[^']*", "", page)
+
+
+class Balanced(HTMLParser):
+    """Tags that were opened and not closed, in a page."""
+
+    def left(self, page: str) -> list[str]:
+        self.open: list[str] = []
+        self.feed(page)
+        return self.open
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_names_of_classes_and_notes_are_escaped_on_the_page(perfect, tmp_path):
+    planted = Report(perfect.facts, perfect.extractors, perfect.rows, ["<b>5 < 6</b>"])
+    page = planted.write(tmp_path)[1].read_text(encoding="utf-8")
+    assert "&lt;b&gt;5 &lt; 6&lt;/b&gt;" in page
+
+
+def test_the_table_fits_80_columns(perfect):
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(perfect.table())
+    text = console.export_text()
+    line = next(line for line in text.splitlines() if "near copies" in line)
+    assert line.count("±") == 3
+    assert "…" not in text
+    assert "n = 100 in every column, against 300 training items" in " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("value", "spread", "text"),
+    [(0.8734, 0.0312, "0.87 ± 0.03"), (0.05, 0.0113, "0.050 ± 0.011"), (13.51, 0.7, "13.5 ± 0.7"), (1, 0, "1 ± 0"),
+     (-0.0015, 0.0029, "-0.002 ± 0.003"), (1234.5, 35.0, "1234 ± 35")],
+)  # fmt: skip
+def test_numbers_show_the_digits_that_their_spread_allows(value, spread, text):
+    assert number({"value": value, "spread": spread}) == text
+
+
+def test_standing_runs_from_floor_to_real_where_these_tell():
+    def row(better, ours, real, floor):
+        return {"better": better, **{k: {"value": v} for k, v in (("ours", ours), ("real", real), ("floor", floor))}}
+
+    assert standing(row("lower", 2.0, 1.0, 5.0)) == 0.75
+    assert standing(row("higher", 0.9, 0.8, 0.4)) == 1
+    assert standing(row("lower", 2.0, 5.0, 1.0)) is None
+
+
+def test_the_jackknife_of_a_mean_is_its_standard_error():
+    x = np.random.default_rng(0).standard_normal(400)
+    judged = Judged(list(x), [{}] * 400, [""] * 400)
+    found = jackknife(lambda part: float(np.mean(part.samples)), judged, 400)
+    assert found == pytest.approx(x.std(ddof=1) / 20, rel=1e-6)  # one row in each part: the textbook value exactly
+    assert jackknife(lambda part: float(np.mean(part.samples)), judged, 20) == pytest.approx(found, rel=0.4)

@@ -1,0 +1,79 @@
+"""Every recipe: it composes against the constructors, says what it should in its header, and runs for two batches."""
+
+import re
+
+import numpy as np
+import pytest
+from ornstein.core.cli import compose, names, providers
+from ornstein.core.cli.main import main
+
+RECIPES = [name for name, recipe in providers.recipes().items() if recipe.owner == "ornstein"]
+HEADER = ("data", "numbers", "hardware", "minutes")
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Words that give a recipe the data it leaves to the user: a folder of two classes."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for i in range(24):
+        path = tmp_path / "data" / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(path)
+    return {"data.root": f"data.root={tmp_path / 'data'}"}
+
+
+def left_open(recipe):
+    from omegaconf import OmegaConf
+
+    return sorted(OmegaConf.missing_keys(OmegaConf.create(compose.load(recipe.path))))
+
+
+def words_for(recipe, data):
+    return [data[key] for key in left_open(recipe)]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_header_says_data_numbers_hardware_and_minutes(name):
+    recipe = providers.recipes()[name]
+    comment = "".join(line for line in recipe.path.read_text().splitlines(True) if line.startswith("#"))
+    assert recipe.about
+    assert [word for word in HEADER if not re.search(rf"^# {word}\s+\S", comment, re.MULTILINE)] == []
+
+
+def test_each_modality_has_one_default():
+    modalities = {name.partition("/")[0] for name in RECIPES}
+    defaults = [name.partition("/")[0] for name in RECIPES if providers.recipes()[name].default]
+    assert sorted(defaults) == sorted(modalities)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_key_is_an_argument_of_a_constructor(name, data):
+    from ornstein.core.cli import bridge
+
+    recipe = providers.recipes()[name]
+    flat = compose.compose(recipe.path, words_for(recipe, data))
+    sections = bridge.to_sections(flat)
+    bridge.check_sections(sections)
+    assert names.to_names(names.to_classes(flat)) == flat
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_it_runs_for_two_batches(name, data, tmp_path):
+    recipe = providers.recipes()[name]
+    small = [
+        "trainer=cpu",
+        "backbone.depth=1",
+        "backbone.width=32",
+        "backbone.heads=2",
+        "data.limit=24",
+        "data.batch_size=4",
+    ]
+    small += ["data.workers=0", "optimizer.warmup=1", "run.n=4", "run.pictures=2", "sampler.steps=2"]
+    limits = ["--trainer.max_steps", "2", "--trainer.limit_val_batches", "2", "--trainer.val_check_interval", "2"]
+    assert main(["fit", name, *words_for(recipe, data), *small, f"runs={tmp_path / 'runs'}", *limits]) == 0
+    run = tmp_path / "runs" / name.partition("/")[0] / "latest"
+    assert (run / "model.safetensors").is_file()
+    assert list((run / "pictures").glob("*.png"))
+    assert main(["sample", str(run), "-n", "1", "--steps", "2", "--out", str(tmp_path / "out")]) == 0

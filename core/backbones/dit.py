@@ -15,6 +15,7 @@ from ..state import Conditions, Field, Known, Layout, State, field_mask
 from .backbone import Backbone
 from .fields import FieldEmbedding, PairBias, Pairs
 from .layers import Block, TimeEmbedding, modulate, zero_linear
+from .linear import Linear
 from .rope import Rotary, prefix
 
 
@@ -82,7 +83,7 @@ class DiT(Backbone):
         self.time = TimeEmbedding(width)
         self.router = Router(self.conditions, width)
         self.rotary = Rotary(axes, head // 2, rope_base) if axes else None
-        self.place = nn.Linear(head, width, bias=False) if axes and absolute_positions else None
+        self.place = Linear(head, width, bias=False) if axes and absolute_positions else None
         self.embeddings = nn.ModuleList(FieldEmbedding(f, width, self_conditioning) for f in self.token_fields)
         self.pairs = Pairs(pair_fields, width, pair_width, self_conditioning) if pair_fields else None
         self.biases = nn.ModuleList(PairBias(pair_width, heads) for _ in range(depth if pair_fields else 0))

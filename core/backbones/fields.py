@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from ..state import Field, Known, State
 from .layers import zero_linear
+from .linear import Linear
 
 
 class FieldEmbedding(nn.Module):
@@ -34,12 +35,12 @@ class FieldEmbedding(nn.Module):
         self.field, self.self_conditioning = field, self_conditioning
         c = field.channels
         if field.kind == "continuous":
-            self.values = nn.Linear(c * (4 if self_conditioning else 3), width)
+            self.values = Linear(c * (4 if self_conditioning else 3), width)
             nn.init.normal_(self.values.weight, std=c**-0.5)  # unit variance from x alone, which is often all there is
         else:
             self.classes = nn.Embedding(c + 1, width)
             self.given = nn.Embedding(c + 1, width)
-            self.previous = nn.Linear(c, width, bias=False) if self_conditioning else None
+            self.previous = Linear(c, width, bias=False) if self_conditioning else None
 
     def forward(self, inputs: State, real: Tensor | None, known: Known | None, previous: State | None) -> Tensor:
         """Embed the field; `real` says which of its entries are, broadcastable to it, None: all.
@@ -101,9 +102,9 @@ class Pairs(nn.Module):
         super().__init__()
         self.fields = tuple(fields)
         self.embeddings = nn.ModuleList(FieldEmbedding(f, pair_width, self_conditioning) for f in fields)
-        self.time = nn.Linear(width, pair_width, bias=False)
-        self.summary = nn.Linear(pair_width, width)
-        self.tokens = nn.Linear(width, 2 * pair_width)
+        self.time = Linear(width, pair_width, bias=False)
+        self.summary = Linear(pair_width, width)
+        self.tokens = Linear(width, 2 * pair_width)
         self.norm = nn.LayerNorm(pair_width, elementwise_affine=False, eps=1e-6)
         self.heads = nn.ModuleList(zero_linear(pair_width, f.channels) for f in fields)
 
@@ -135,7 +136,7 @@ class PairBias(nn.Module):
 
     def __init__(self, pair_width: int, heads: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(pair_width, heads)
+        self.linear = Linear(pair_width, heads)
 
     def forward(self, e: Tensor, keys: Tensor | None, prepended: int) -> Tensor:
         """e (B, N, N, P); keys (B, 1, 1, S) bool. The first `prepended` of the S tokens stand in no pair."""

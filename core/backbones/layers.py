@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from ..conditioning.embedders import MLP
 from ..conditioning.fourier import Fourier
 from ..conditioning.routes import Context
+from .linear import Linear
 from .rope import rotate
 
 
@@ -53,9 +54,9 @@ class SelfAttention(nn.Module):
     def __init__(self, width: int, heads: int, qk_norm: bool) -> None:
         super().__init__()
         self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.qkv = Linear(width, 3 * width, bias=False)
         self.norm = HeadNorm(2, heads) if qk_norm else nn.Identity()
-        self.out = nn.Linear(width, width, bias=False)
+        self.out = Linear(width, width, bias=False)
 
     def forward(self, x: Tensor, rotation: Tensor | None, mask: Tensor | None) -> Tensor:
         """x (B, S, W); rotation (B, S, D / 2, 2); mask broadcastable to (B, H, S, S), bool or added to the logits."""
@@ -75,12 +76,12 @@ class CrossAttention(nn.Module):
     def __init__(self, width: int, heads: int, qk_norm: bool) -> None:
         super().__init__()
         self.heads = heads
-        self.q = nn.Linear(width, width, bias=False)
+        self.q = Linear(width, width, bias=False)
         self.context_norm = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
-        self.kv = nn.Linear(width, 2 * width)
+        self.kv = Linear(width, 2 * width)
         self.q_norm = HeadNorm(1, heads) if qk_norm else nn.Identity()
         self.k_norm = HeadNorm(1, heads) if qk_norm else nn.Identity()
-        self.out = nn.Linear(width, width, bias=False)
+        self.out = Linear(width, width, bias=False)
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
         """x (B, S, W); context tokens (B, L, W)."""
@@ -114,7 +115,7 @@ class Block(nn.Module):
         self.attention = SelfAttention(width, heads, qk_norm)
         self.cross = CrossAttention(width, heads, qk_norm) if cross else None
         self.mlp = nn.Sequential(  # the exact GELU: on a CPU the tanh form takes four times as long
-            nn.Linear(width, hidden, bias=False), nn.GELU(), nn.Linear(hidden, width, bias=False)
+            Linear(width, hidden, bias=False), nn.GELU(), Linear(hidden, width, bias=False)
         )
         self.modulation = zero_linear(width, (9 if cross else 6) * width)
 
@@ -139,9 +140,9 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     return torch.addcmul(shift, 1 + scale, x)
 
 
-def zero_linear(inputs: int, outputs: int) -> nn.Linear:
+def zero_linear(inputs: int, outputs: int) -> Linear:
     """A linear layer that returns 0 until it has learnt something."""
-    layer = nn.Linear(inputs, outputs)
+    layer = Linear(inputs, outputs)
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
     return layer

@@ -23,7 +23,7 @@ from ..training.data import OrnsteinDataModule
 from ..training.equipment import equipment
 from ..training.module import DiffusionModule
 from .names import check_arguments, check_keys, to_classes, to_names, without_nulls
-from .objects import plain, settle
+from .objects import plain
 from .runs import CONFIG, mark_latest
 from .words import UsageError, choose
 
@@ -44,16 +44,17 @@ class Tool(LightningCLI):
     Args:
         recipe: a flat recipe.
         flags: Lightning's own flags, which stand above the recipe.
+        resumed: the weights come from a checkpoint, so those of `init`, which may be gone, are not asked for.
     """
 
     model: DiffusionModule
     datamodule: OrnsteinDataModule
     trainer: Trainer
 
-    def __init__(self, recipe: Tree, flags: list[str]) -> None:
-        self.recipe = recipe
+    def __init__(self, recipe: Tree, flags: list[str], resumed: bool = False) -> None:
+        self.origin = {"init": recipe["init"]} if resumed and recipe.get("init") else {}
+        self.recipe = {key: value for key, value in recipe.items() if key not in self.origin}
         _quiet()
-        settle()
         super().__init__(
             DiffusionModule,
             OrnsteinDataModule,
@@ -140,11 +141,11 @@ class Tool(LightningCLI):
 
     def flat(self) -> Tree:
         """The parsed recipe, complete with defaults."""
-        text = self.parser.dump(self.config, skip_link_targets=True, skip_none=False, format="yaml")
+        text = self.parser.dump(self.config, skip_link_targets=True, skip_unset=False, format="yaml")
         sections = yaml.safe_load(text)
         for name, called in _SECTIONS.items():
             sections[name] = without_nulls(sections[name], called)
-        return to_flat({**sections, "modality": without_nulls(sections["modality"])})
+        return to_flat({**sections, "modality": without_nulls(sections["modality"])}) | self.origin
 
 
 class RunFolder(SaveConfigCallback):

@@ -14,16 +14,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run every rule and print the table; 1 where a rule is broken."""
+    """Ask for every rule and say what each found; 1 where a rule is broken."""
     word = args.modality
     cls = load_class(word, "check") if "." in word else modality_class(word)
 
-    from ..conformance import check_modality
+    from ..conformance import results
 
-    results = check_modality(cls())
-    width = max(len(r.name) for r in results) + 2
-    for result in results:
-        print(f"{result.status:<8}{result.name:<{width}}{result.message}".rstrip())
-    broken = sum(r.status == "failed" for r in results)
-    print(f"\n{args.modality}: {len(results) - broken} of {len(results)} rules hold")
-    return 1 if broken else 0
+    counts: dict[str, int] = {}
+    for result in results(cls):
+        counts[result.status] = counts.get(result.status, 0) + 1
+        print(f"{result.status:<9}{result.name:<44}{result.message}".rstrip(), flush=True)
+    print(f"\n{word}: {', '.join(f'{count} {status}' for status, count in counts.items())}")
+    return 1 if "failed" in counts else 0

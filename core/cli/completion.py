@@ -7,7 +7,7 @@ from typing import Any
 
 from . import providers
 
-SHELLS = ("bash", "zsh", "tcsh", "fish")
+SHELLS = ("bash", "zsh", "tcsh")
 _FOLDERS = {"run", "out"}
 _FILES = {"given", "mask"}
 

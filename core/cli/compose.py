@@ -95,11 +95,9 @@ def lay_over(base: Flat, over: Flat) -> Flat:
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)
-        both = isinstance(old, dict) and isinstance(value, dict)
-        if both and value.get("name", old.get("name")) == old.get("name"):
+        merged[key] = value
+        if isinstance(old, dict) and isinstance(value, dict) and value.get("name", old.get("name")) == old.get("name"):
             merged[key] = lay_over(old, value)
-        else:
-            merged[key] = value
     return merged
 
 

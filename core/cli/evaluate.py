@@ -62,7 +62,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _sorted_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """Words of the data, and words of how samples are made."""
-    data, how = [], []
+    data: list[str] = []
+    how: list[str] = []
     for word in words:
         group = word.lstrip("+~").partition("=")[0].partition(".")[0]
         if group not in ("data", "sampler", "guidance"):
@@ -77,7 +78,7 @@ def _data(folder: Path, words: Sequence[str], modality: Modality) -> OrnsteinDat
     """The run's data, read by the modality as it was trained."""
     from . import bridge, compose, runs
 
-    tool = bridge.Tool(compose.compose(runs.config(folder), words), [])
+    tool = bridge.Tool(compose.compose(runs.config(folder), words), [], resumed=True)
     options = {key: value for key, value in tool.config["data"].items() if key != "modality"}
     return bridge.OrnsteinDataModule(modality, **options)
 

@@ -148,7 +148,7 @@ def train(asked: Plan) -> Path:
     """
     from . import bridge
 
-    tool = bridge.Tool(asked.recipe, asked.flags)
+    tool = bridge.Tool(asked.recipe, asked.flags, resumed=asked.checkpoint is not None)
     tool.build()
     folder = asked.folder or runs.create(asked.root, tool.flat()["modality"]["name"], asked.name)
     runs.claim(folder)

@@ -34,7 +34,7 @@ def run_words(command: str, argv: list[str], parser: argparse.ArgumentParser) ->
 
     from . import bridge
 
-    tool = bridge.Tool(recipe, flags)
+    tool = bridge.Tool(recipe, flags, resumed=True)
     tool.build()
     tool.equip(None)
     judged = getattr(tool.trainer, command)

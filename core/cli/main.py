@@ -25,7 +25,7 @@ COMMANDS = {
     "check": ("check", "the conformance kit, for anybody's modality"),
     "export": ("export", "write a run's model as safetensors and YAML, to share"),
     "sweep": ("sweep", "train a recipe over values: sweep MODALITY/RECIPE seed=0,1,2"),
-    "completion": ("completion", "print a completion script: ornstein completion bash|zsh|tcsh|fish"),
+    "completion": ("completion", "print a completion script: ornstein completion bash|zsh|tcsh"),
 }
 _EPILOG = """examples:
   ornstein list sampler

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 from .names import check_keys, to_classes
 
-T = TypeVar("T")
 _NOISE = (
     "Does not validate",
     "Subtypes:",
@@ -17,7 +16,7 @@ _NOISE = (
 )
 
 
-def build(base: type[T], key: str, part: Any) -> T:
+def build(base: type, key: str, part: Any) -> Any:
     """The object that `part` of a recipe describes, as in `build(Sampler, "sampler", {"name": "ddim", "steps": 20})`.
 
     Raises:
@@ -26,7 +25,6 @@ def build(base: type[T], key: str, part: Any) -> T:
     """
     from jsonargparse import ArgumentError, ArgumentParser
 
-    settle()
     tree = to_classes(part, (key,))
     check_keys(tree, (key,))
     parser = ArgumentParser(exit_on_error=False)
@@ -35,13 +33,6 @@ def build(base: type[T], key: str, part: Any) -> T:
         return parser.instantiate(parser.parse_object({key: tree}))[key]
     except (ArgumentError, ValueError) as error:
         raise ValueError(plain(error)) from error
-
-
-def settle() -> None:
-    """Only what a constructor's annotation asks for is ever built; a class path in a place for any value stays plain data."""
-    from jsonargparse import set_parsing_settings
-
-    set_parsing_settings(instantiate_subclass_spec_in_any=False)
 
 
 def plain(error: Exception) -> str:

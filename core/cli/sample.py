@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..conditioning.spec import ConditionSpec
     from ..denoiser import Denoiser
     from ..modality import Item, Modality, Sample
+    from ..samplers import Sampler
 
 DEFAULT_SAMPLER = {"name": "dpmpp_2m"}  # where a folder holds a model and no recipe
 
@@ -70,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     recipe = how(folder, args, args.words)
     guided, sampler = build_how(denoiser, recipe)
     given = read_given(modality, args.given, args.task)
-    cond, n = conditions(denoiser.conditions, args.cond, args.n)
+    cond, n = conditions(denoiser.conditions, args.cond, args.n, len(given or [0]))
     samples = sample(
         guided,
         sampler,
@@ -123,7 +124,7 @@ def guidance(part: dict[str, Any] | None, args: argparse.Namespace) -> dict[str,
     return {"name": "cfg", **(part or {}), **over}
 
 
-def build_how(denoiser: Denoiser, recipe: dict[str, Any]) -> tuple[Denoiser, Any]:
+def build_how(denoiser: Denoiser, recipe: dict[str, Any]) -> tuple[Denoiser, Sampler]:
     """The guided denoiser and the sampler."""
     from ..samplers import Sampler
     from .names import check_keys, load_class, to_classes
@@ -168,8 +169,13 @@ def pair(text: str, option: str) -> tuple[str, str]:
     return name, value
 
 
-def conditions(specs: Sequence[ConditionSpec], asked: Sequence[str], n: int) -> tuple[dict[str, list[Any]] | None, int]:
-    """Values of each condition for every sample, n for each combination in order, and how many samples that makes.
+def conditions(
+    specs: Sequence[ConditionSpec], asked: Sequence[str], n: int, items: int = 1
+) -> tuple[dict[str, list[Any]] | None, int]:
+    """Values of each condition for every sample, n for each combination in order (and all of them for each given item).
+
+    Returns:
+        the values by condition, and how many samples that makes for each given item.
 
     Raises:
         LookupError: a condition that the model was not trained with.
@@ -184,7 +190,7 @@ def conditions(specs: Sequence[ConditionSpec], asked: Sequence[str], n: int) -> 
             raise LookupError(choose("condition", name, by_name))
         values[name] = _values(by_name[name], value)
     combined = [row for row in itertools.product(*values.values()) for _ in range(n)]
-    return {name: [row[i] for row in combined] for i, name in enumerate(values)}, len(combined)
+    return {name: [row[i] for row in combined] * items for i, name in enumerate(values)}, len(combined)
 
 
 def _values(spec: ConditionSpec, text: str) -> list[Any]:
@@ -251,7 +257,7 @@ def _save_picture(picture: Any, path: Path) -> None:
     else:
         from matplotlib.image import imsave
 
-        imsave(path, picture, **({"cmap": "gray", "vmin": 0, "vmax": 255} if picture.ndim == 2 else {}))
+        imsave(path, picture, cmap="gray", vmin=0, vmax=255)  # colours are as they are; the scale is for (H, W)
 
 
 def record(out: Path, facts: dict[str, Any], folder: Path, files: Sequence[Path]) -> None:

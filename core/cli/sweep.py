@@ -116,7 +116,8 @@ def _varied(jobs: list[list[str]]) -> list[str]:
 
 def last_metrics(run: Path) -> dict[str, str]:
     """The last value of each column of a run's metrics.csv."""
-    path, last = run / "metrics.csv", {}
+    path = run / "metrics.csv"
+    last: dict[str, str] = {}
     if path.is_file():
         with path.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):

@@ -19,6 +19,8 @@ class UsageError(ValueError):
 def choose(kind: str, got: str, names: Iterable[str]) -> str:
     """A sentence for an unknown name: what was got, the nearest, and all choices where they are not too many."""
     names = sorted(set(names))
+    if not names:
+        return f"unknown {kind} {got!r}; there are none"
     if len(names) > _MANY:
         names = difflib.get_close_matches(got, names, n=8, cutoff=0.4) or names
     return f"unknown {kind} {got!r}; {suggest(got, names)}"

@@ -20,7 +20,7 @@ class MetricsCSV(Logger):
     """`metrics.csv`: one row per step, one column per metric, empty where a step has none.
 
     A resumed run appends. Rows that an interrupted run wrote past its last checkpoint are written anew, so the file is that
-    of an undisturbed run. A new column rewrites the file once, aside.
+    of an undisturbed run; what is logged again for a step replaces what stood there. A new column rewrites the file once, aside.
 
     Args:
         path: the file.
@@ -75,8 +75,9 @@ class MetricsCSV(Logger):
         """Find what an earlier run left, up to the first step that is logged now."""
         self._fresh = False
         if Path(self.path).exists():
-            rows = [row for row in read(self.path) if int(row["step"]) < step]
+            rows = [row for row in read(self.path) if int(row["step"]) <= step]
             self._columns = list(rows[0]) if rows else []
+            self._last = rows[-1] if rows else {}
             self._rewrite(rows)
 
     def _rewrite(self, rows: list[Row]) -> None:

@@ -162,6 +162,16 @@ class DiffusionModule(LightningModule):
         if self.ema is not None:
             self.ema.start(self.network)
 
+    def on_train_start(self) -> None:
+        """Validate where a resumed run stands, if it was due there: the run that saved may have ended before it could."""
+        trainer, loop = self.trainer, self.trainer.fit_loop.epoch_loop
+        done, every = loop.batch_progress.total.processed, trainer.val_check_batch  # type: ignore[attr-defined]
+        if done and trainer.enable_validation and every and math.isfinite(every) and done % every == 0:
+            loop.val_loop.restarting = False
+            trainer.validating = True
+            loop.val_loop.run()
+            trainer.training = True
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The mean loss of a batch."""
         reseed(key(self.seed, "dropout", batch.number, self.global_rank) >> 1, self.device)

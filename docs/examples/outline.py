@@ -22,6 +22,7 @@ class Outline(Modality):
 
     name = "outline"
     symmetries = ("permutation", "translation")
+    extensions = (".txt",)
     axes = 0  # a set: the tokens stand nowhere
 
     def __init__(self, max_points: int = 256) -> None:

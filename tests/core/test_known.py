@@ -169,6 +169,21 @@ def test_given_and_padded_entries_carry_no_loss_whatever_they_hold():
         assert bool((moved != loss.fields["x"]).any()) == change
 
 
+def test_training_shows_what_sampling_shows():
+    """Tokens given whole are clean and at time 0, other given entries at their level with the noise of the draw."""
+    denoiser, encoded, draw = training_batch()
+    Objective()(denoiser, encoded, draw)
+    inputs, c_noise, known = denoiser.backbone.calls[0]
+    values, t = encoded.known.values, draw.t[0]
+    torch.testing.assert_close(inputs["x"][0, 0], values["x"][0, 0])
+    level = VP().alpha(t) * values["x"] + VP().sigma(t) * draw.noise["x"]
+    torch.testing.assert_close(inputs["x"][0, 1:4], level[0, 1:4])  # variance preserving: unit scale
+    assert int(inputs["a"][0, 0]) == int(values["a"][0, 0])
+    assert c_noise[0, 0] == -3
+    assert (c_noise[0, 1:] > -3).all()
+    assert known is encoded.known
+
+
 def test_the_loss_is_the_mean_over_unknown_entries():
     denoiser, encoded, draw = training_batch()
     loss = Objective()(denoiser, encoded, draw)

@@ -134,6 +134,11 @@ def test_the_bound_on_the_likelihood_of_an_ignorant_model_is_log_k(schedule):
     assert (loss[x_t != K] == 0).all()
     plain = Masked(schedule).loss(f, view, x0, u, x_t, t)
     torch.testing.assert_close(plain[x_t == K], torch.full_like(plain[x_t == K], math.log(K)))
+    clean = process.view(f, torch.zeros(1, 1, K), torch.ones(1, 1, dtype=torch.int64), at(0.0))
+    assert (
+        process.loss(f, clean, torch.ones(1, 1, dtype=torch.int64), u, torch.ones(1, 1, dtype=torch.int64), at(0.0))
+        == 0
+    )
 
 
 def test_bonds_stay_symmetric():
@@ -189,6 +194,11 @@ def test_gaussian_noise_lives_in_its_space_and_corrupts_by_alpha_and_sigma():
     assert eps.dtype == torch.float64
     assert float(eps.sum(1).abs().max()) < 1e-12
     assert (eps[1, 3:] == 0).all()
+    given = torch.zeros(2, 5, 3, dtype=torch.bool)
+    given[1, 0] = True  # placed by what is given: its noise is not centred either
+    free = f.process.noise(f, rng.keys(0, torch.arange(2)), mask, given, like)
+    assert torch.equal(free[0], eps[0])
+    assert torch.equal(free[1, :3], rng.normal(rng.keys(0, torch.arange(2)), f, 5, torch.float64)[1, :3])
     x0, t = torch.randn(2, 5, 3, dtype=torch.float64), expand_time(torch.tensor([0.2, 0.9], dtype=torch.float64), f)
     alpha, sigma = VP().alpha(t), VP().sigma(t)
     torch.testing.assert_close(f.process.corrupt(f, x0, t, eps), alpha * x0 + sigma * eps)

@@ -59,7 +59,7 @@ def test_the_printed_config_runs_again_and_prints_itself(ornstein, tmp_path):
         (["trainer.max_stepz=3"], "max_steps"),
         (["run.evry=3"], "every"),
         (["modality.pach=3"], "patch"),
-        (["process.pixels.schedule.nam=3"], "name"),
+        (["process.pixels.schedule.nam=3"], "Rectified"),
         (["data.batch_size=many"], "batch_size"),
         (["data.batch_size=0"], "at least 1"),
         (["data.seed=1"], "write it at the top"),
@@ -186,21 +186,14 @@ def test_what_is_given_is_exact_in_the_written_file(ornstein, trained, tmp_path)
     from PIL import Image
 
     pixels = np.random.default_rng(0).integers(0, 256, (8, 8), dtype=np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "given.png")
-    line = [
-        "--task",
-        "inpaint",
-        "--given",
-        tmp_path / "given.png",
-        "-n",
-        "2",
-        "--steps",
-        "2",
-        "--out",
-        tmp_path / "out",
-    ]
-    assert ornstein("sample", trained / "image/latest", *line)[0] == 0
-    for k in range(2):
+    (tmp_path / "given").mkdir()
+    for name in ("a", "b"):
+        Image.fromarray(pixels).save(tmp_path / f"given/{name}.png")
+    line = ["--task", "inpaint", "--given", tmp_path / "given", "--cond", "label=1,2", "-n", "1", "--steps", "2"]
+    code, out, _ = ornstein("sample", trained / "image/latest", *line, "--out", tmp_path / "out")
+    assert code == 0
+    assert "4 samples" in out  # two items, each for two labels
+    for k in range(4):
         same = np.asarray(Image.open(tmp_path / f"out/{k:04d}.png")) == pixels
         assert 0.2 < same.mean() < 1
 
@@ -229,11 +222,18 @@ def test_evaluate_prints_and_writes_the_table(ornstein, trained, tmp_path):
     assert code == 2
 
 
-def test_a_run_starts_from_trained_weights(ornstein, trained, tmp_path):
+def test_a_run_starts_from_trained_weights(ornstein, trained, tmp_path, caplog):
     line = [*TINY, "run.pictures=0", f"init={trained / 'image/latest'}", f"runs={tmp_path}", "--trainer.max_steps", "2"]
-    code, _, err = ornstein("fit", "image/digits", *line)
-    assert code == 0
-    assert "weights come from" in err
+    with caplog.at_level("INFO"):
+        assert ornstein("fit", "image/digits", *line)[0] == 0
+    assert "20 of 20 weights come from" in caplog.text
+    run = tmp_path / "image/latest"
+    tree = config(run) | {"init": "gone"}
+    (run / "config.yaml").write_text(yaml.safe_dump(tree))
+    assert (
+        ornstein("fit", run, "trainer.max_steps=3", "--ckpt_path", "last")[0] == 0
+    )  # its own weights, not those of init
+    assert config(run)["init"] == "gone"
     code, _, err = ornstein("fit", "image/digits", "init=nowhere", f"runs={tmp_path / 'x'}")
     assert code == 1
     assert "nowhere" in err

@@ -78,13 +78,16 @@ def test_two_processes_make_the_halves_of_one_batch(items):
 
 
 def test_augmentation_and_poses_differ_between_batches_and_follow_their_shares(items):
-    signs, given = Counter(), 0
+    signs, given, mixed = Counter(), 0, 0
     for number in range(200):
         batch = encoder(items)[Stream(items=12, batch_size=6, seed=5).order(number)]
         for key, x in zip(batch.keys, batch.encoded.state["x"], strict=True):
             original = torch.tensor(items[int(key[:3])].data["x"], dtype=torch.float32)
             signs[bool(torch.allclose(x, original))] += 1
+        bits = batch.encoded.known
+        mixed += bits is not None and not bool(bits.bits["kind"][:, 0].all())
         given += 0 if batch.encoded.known is None else int(batch.encoded.known.bits["kind"][:, 0].sum())
+    assert mixed > 150  # each item draws for itself
     assert 0.45 < signs[True] / 1200 < 0.55
     assert 0.2 < given / 1200 < 0.3  # the task has half of the items, and gives its token to half of them
 

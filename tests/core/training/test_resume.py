@@ -81,6 +81,36 @@ def test_validation_between_the_steps_changes_nothing(tmp_path):
     assert rows(tmp_path / "a") == rows(tmp_path / "b")
 
 
+class DieAt(Callback):
+    """The run ends when it begins to validate at a step, which is saved by then."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_validation_start(self, trainer, pl_module):
+        if trainer.global_step == self.step:
+            raise RuntimeError("power cut")
+
+
+def test_a_validation_that_was_cut_is_made_up_for(tmp_path):
+    flags = {
+        "limit_val_batches": 1.0,
+        "val_check_interval": 3,
+        "log_every_n_steps": 2,
+        "run": {"every": 3, "pictures": 0},
+    }
+    whole, _ = run(tmp_path / "a", 9, **flags)
+    module, data = parts()
+    made = trainer(tmp_path / "b", 9, **flags)
+    made.callbacks.append(DieAt(6))
+    with pytest.raises(RuntimeError, match="power cut"):
+        made.fit(module, data)
+    assert [row["step"] for row in rows(tmp_path / "b") if row["val/loss"]] == ["3"]
+    second, _ = run(tmp_path / "b", 9, "last", **flags)
+    assert rows(tmp_path / "a") == rows(tmp_path / "b")
+    assert same(weights(whole), weights(second))
+
+
 def test_the_number_of_workers_changes_nothing(tmp_path):
     _, alone = run(None, 8)
     _, two = run(None, 8, data={"workers": 2})

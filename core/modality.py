@@ -90,7 +90,10 @@ class Modality(ABC):
 
     @abstractmethod
     def encode(self, items: Sequence[Item], known: Sequence[Any | None] | None, rng: Rng) -> Encoded:
-        """Items to model space, padded to one batch. `known[i]` is in item i's own coordinates, as its task posed it."""
+        """Items to model space, padded to one batch. `known[i]` is in item i's own coordinates, as its task posed it.
+
+        `rng` serves the batch as a whole: what must not depend on the batch belongs in `augment` or the task.
+        """
 
     @abstractmethod
     def blank(self, n: int, cond: Conditions, rng: Rng, size: Any = None) -> Encoded:
@@ -127,6 +130,14 @@ class Modality(ABC):
     def paste(self, sample: Sample, given: Item, known: Any | None) -> Sample:
         """Put the given values back in data space, so that what was given is exact in the written file."""
         return sample
+
+    def read_known(self, file: Any, item: Item) -> Any:
+        """Which entries of a given item a user's own file calls known, in the item's coordinates.
+
+        Raises:
+            BadItem: the file does not fit the item.
+        """
+        raise LookupError(f"modality {self.name!r} reads no masks: its tasks say what is known")
 
     def augment(self, item: Item, rng: Rng) -> Item:
         """A random variant of a training item."""

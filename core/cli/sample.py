@@ -42,6 +42,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     task = parser.add_argument_group("something given")
     task.add_argument("--task", metavar="NAME", help="a task of the modality: inpaint, ...")
     task.add_argument("--given", type=Path, metavar="PATH", help="file, folder, zip or table of the given items")
+    task.add_argument(
+        "--mask", type=Path, metavar="FILE", help="which entries are known, instead of the task's own draw"
+    )
 
 
 def add_how(parser: argparse.ArgumentParser) -> None:
@@ -71,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
     recipe = how(folder, args, args.words)
     guided, sampler = build_how(denoiser, recipe)
     given = read_given(modality, args.given, args.task)
+    known = read_known(modality, args.mask, given)
     cond, n = conditions(denoiser.conditions, args.cond, args.n, len(given or [0]))
     samples = sample(
         guided,
@@ -80,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
         args.seed,
         task=args.task or "unconditional",
         given=given,
+        known=known,
         size=None if args.size is None else args.size[0] if len(args.size) == 1 else tuple(args.size),
         batch_size=args.batch_size,
         progress=True,
@@ -87,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     )
     out = args.out or folder / "samples"
     files = write(modality, samples, out)
-    asked = {"cond": cond, "n": n, "task": args.task, "given": args.given, "size": args.size}
+    asked = {"cond": cond, "n": n, "task": args.task, "given": args.given, "mask": args.mask, "size": args.size}
     made = {"seed": args.seed, "precision": args.precision, **recipe, "table": sampler.plan(denoiser.processes)}
     record(out, {"run": folder, **asked, **made}, folder, files)
     print(f"{len(samples)} samples in {out}: {', '.join(f.name for f in files[:3])}{', ...' if len(files) > 3 else ''}")
@@ -228,6 +233,23 @@ def read_given(modality: Modality, path: Path | None, task: str | None) -> list[
     if bad:
         raise bad[0]
     return items
+
+
+def read_known(modality: Modality, path: Path | None, given: Sequence[Item] | None) -> list[Any] | None:
+    """The known entries of each given item, by the user's own file.
+
+    Raises:
+        UsageError: a mask without given items.
+        BadItem: a mask that does not fit.
+    """
+    if path is None:
+        return None
+    if given is None:
+        raise UsageError("--mask says which entries of --given are known: give both, and --task")
+
+    from ..sources import file_at
+
+    return [modality.read_known(file_at(path), item) for item in given]
 
 
 def write(modality: Modality, samples: Sequence[Sample], out: Path) -> list[Path]:

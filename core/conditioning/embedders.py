@@ -6,7 +6,6 @@ samples that have none are garbage by contract: they are replaced before they ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -99,7 +98,7 @@ class ByteEmbedder(Embedder):
     """UTF-8 bytes, their place, and two convolutions that let a byte see its word; value (B, L) integers 0..255.
 
     Trained in place with the network: no vocabulary and no foreign weights. `size` is the longest text, in bytes; see
-    `encode_bytes`. Padded bytes are zero before each convolution, so that the length of the padding does not matter.
+    `values.encode_bytes`. Padded bytes are zero before each convolution, so that the length of the padding does not matter.
     """
 
     sequence = True
@@ -119,21 +118,6 @@ class ByteEmbedder(Embedder):
             y = x if mask is None else x * mask[..., None]
             x = x + F.silu(convolution(y.transpose(1, 2)).transpose(1, 2))
         return x
-
-
-def encode_bytes(texts: Sequence[str], length: int) -> tuple[Tensor, Tensor]:
-    """Texts as bytes: integers (B, length), 0 behind the end, and which of them are real, (B, length) bool.
-
-    A longer text is cut behind its last whole character.
-
-    Raises:
-        ValueError: a length below 1.
-    """
-    if length < 1:
-        raise ValueError(f"a text needs at least 1 byte, not {length}")
-    rows = [text.encode()[:length].decode(errors="ignore").encode() for text in texts]
-    values = torch.tensor([list(row.ljust(length, bytes(1))) for row in rows], dtype=torch.long).view(-1, length)
-    return values, torch.arange(length) < torch.tensor([len(row) for row in rows], dtype=torch.long)[:, None]
 
 
 class DenseEmbedder(Embedder):

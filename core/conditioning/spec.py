@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["class", "scalar", "vector", "tokens", "dense"]
+Kind = Literal["class", "scalar", "vector", "tokens", "text", "dense"]
 Route = Literal["global", "cross", "prepend", "concat"]
 
 _ROUTES: dict[str, tuple[str, ...]] = {
@@ -13,6 +13,7 @@ _ROUTES: dict[str, tuple[str, ...]] = {
     "scalar": ("global", "cross", "prepend"),
     "vector": ("global", "cross", "prepend"),
     "tokens": ("cross", "prepend", "global"),
+    "text": ("cross", "prepend", "global"),
     "dense": ("concat",),
 }
 
@@ -24,8 +25,8 @@ class ConditionSpec:
     Args:
         name: key in the conditions, and the word users type: `--cond label=7`.
         kind: `class` (B,) integers 0..size-1; `scalar` (B,) numbers; `vector` (B, size); `tokens` (B, L, size) with a mask;
-            `dense` (B, N, size), one row for each token of the state.
-        size: number of classes, or of channels. 1 for a scalar.
+            `text` (B, L) bytes 0..255 of UTF-8 with a mask, cut at `size`; `dense` (B, N, size), a row for each token.
+        size: number of classes, of channels, or of bytes of the longest text. 1 for a scalar.
         route: `global` modulates every layer, `cross` is attended to, `prepend` joins the tokens of the state, `concat` joins
             the channels of each token.
         names: names of the classes, in order; users may type them instead of the number.

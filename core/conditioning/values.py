@@ -82,6 +82,9 @@ def _stack(spec: ConditionSpec, values: list[Any]) -> Condition:
     present = torch.tensor([v is not None for v in values])
     if spec.kind == "class":
         return Condition(torch.tensor([0 if v is None else class_number(spec, v) for v in values]), present)
+    if spec.kind == "text":
+        value, mask = encode_bytes(["" if v is None else str(v) for v in values], spec.size)
+        return Condition(value, present, mask)
     if spec.kind in ("tokens", "dense"):
         return _ragged(spec, values, present)
     empty: Any = [0.0] * spec.size if spec.kind == "vector" else 0.0
@@ -106,6 +109,21 @@ def _ragged(spec: ConditionSpec, values: list[Any], present: Tensor) -> Conditio
     lengths = torch.tensor([len(a) for a in arrays])
     mask = torch.arange(value.shape[1])[None] < lengths[:, None]
     return Condition(value, present, mask if spec.kind == "tokens" else None)
+
+
+def encode_bytes(texts: Sequence[str], length: int) -> tuple[Tensor, Tensor]:
+    """Texts as bytes: integers (B, length), 0 behind the end, and which of them are real, (B, length) bool.
+
+    A longer text is cut behind its last whole character.
+
+    Raises:
+        ValueError: a length below 1.
+    """
+    if length < 1:
+        raise ValueError(f"a text needs at least 1 byte, not {length}")
+    rows = [text.encode()[:length].decode(errors="ignore").encode() for text in texts]
+    values = torch.tensor([list(row.ljust(length, bytes(1))) for row in rows], dtype=torch.long).view(-1, length)
+    return values, torch.arange(length) < torch.tensor([len(row) for row in rows], dtype=torch.long)[:, None]
 
 
 def _nearest(word: str, choices: list[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Process(ABC):
     """How one field is noised and un-noised. Times broadcast with the field (see `state.expand_time`)."""
 
-    kind: ClassVar[Literal["continuous", "categorical"]]
+    kind: ClassVar[str]  # continuous or categorical, as the fields it serves
 
     @abstractmethod
     def check(self, f: Field) -> None:

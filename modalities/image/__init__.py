@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from ornstein.core.conditioning.spec import ConditionSpec
 from ornstein.core.conditioning.values import class_number
-from ornstein.core.modality import Item, Modality, Rng
+from ornstein.core.modality import BadItem, Item, Modality, Rng
 from ornstein.core.parametrization import Flow
 from ornstein.core.processes import Gaussian
 from ornstein.core.schedules import Rectified
@@ -173,6 +173,14 @@ class Image(Modality):
         if known is None:
             return sample
         return np.where(known[..., None], to_channels(given.data, sample.shape[-1]), sample)
+
+    def read_known(self, file: File, item: Item) -> np.ndarray:
+        """A picture of the item's size: dark pixels are known, light ones (128 and above) are to be made."""
+        levels = read_pixels(file, channels=1)[..., 0]
+        if levels.shape != item.data.shape[:2]:
+            there, here = (" x ".join(map(str, shape)) for shape in (levels.shape, item.data.shape[:2]))
+            raise BadItem(file.location, f"is a mask of {there} pixels for an image of {here}: they must be equal")
+        return levels < 128
 
     def augment(self, item: Item, rng: Rng) -> Item:
         """Mirror and move, as the options say."""

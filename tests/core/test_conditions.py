@@ -11,8 +11,9 @@ DIGIT = ConditionSpec("digit", "class", 10)
 HEAT = ConditionSpec("heat", "scalar", unit="K")
 POINT = ConditionSpec("point", "vector", 2)
 WORDS = ConditionSpec("words", "tokens", 2, "cross")
+TEXT = ConditionSpec("text", "text", 6, "cross")
 DENSE = ConditionSpec("dense", "dense", 1, "concat")
-SPECS = (LABEL, DIGIT, HEAT, POINT, WORDS, DENSE)
+SPECS = (LABEL, DIGIT, HEAT, POINT, WORDS, TEXT, DENSE)
 
 
 def values(name: str, raw, n: int):
@@ -67,6 +68,14 @@ def test_tokens_of_different_lengths_are_padded():
     assert c.value.shape == (2, 2, 2)
     assert c.mask.tolist() == [[True, False], [True, True]]
     assert values("dense", [[[1.0], [2.0]]] * 2, 2).mask is None
+
+
+def test_texts_become_bytes():
+    c = values("text", ["cat", None], 2)
+    assert c.value[0].tolist() == [*b"cat", 0, 0, 0]
+    assert c.mask.sum(1).tolist() == [3, 0]
+    assert c.present.tolist() == [True, False]
+    assert values("text", "a cat, a dog", 2).value[1].tolist() == [*b"a cat,"]
 
 
 @pytest.mark.parametrize(

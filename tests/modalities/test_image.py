@@ -167,6 +167,14 @@ def test_given_pixels_are_exact_in_the_result():
     assert Image().paste(sample, given, None) is sample
 
 
+def test_dark_pixels_of_a_mask_are_known(tmp_path):
+    levels = np.where(np.arange(36).reshape(6, 6) < 12, 255, 0).astype(np.uint8)
+    known = Image().read_known(saved(tmp_path, Pillow.fromarray(levels)), Item(noise(6, 6)))
+    assert np.array_equal(known, levels == 0)
+    with pytest.raises(BadItem, match="mask of 6 x 6 pixels for an image of 8 x 8"):
+        Image().read_known(file_at(tmp_path / "x.png"), Item(noise(8, 8)))
+
+
 # Files.
 
 

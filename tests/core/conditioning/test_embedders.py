@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from ornstein.core.conditioning.embedders import EMBEDDERS, ByteEmbedder, ConditionEmbedder, encode_bytes
+from ornstein.core.conditioning.embedders import EMBEDDERS, ByteEmbedder, ConditionEmbedder
 from ornstein.core.conditioning.fourier import Fourier
 from ornstein.core.conditioning.routes import Router
 from ornstein.core.conditioning.spec import ConditionSpec
+from ornstein.core.conditioning.values import encode_bytes
 from ornstein.core.state import Condition, Layout
 
 PRESENT = torch.tensor([True, False, True])

@@ -12,6 +12,7 @@ where eps is taken as 0.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -40,7 +41,11 @@ class Point(NamedTuple):
 
     def to(self, dtype: torch.dtype, device: torch.device | None = None) -> Point:
         """The same point in another precision."""
-        return Point(*(x.to(device, dtype) for x in self[:4]), self.sigma_data)
+        return self.map(lambda x: x.to(device, dtype))
+
+    def map(self, f: Callable[[Tensor], Tensor]) -> Point:
+        """The point with f of each of its tensors."""
+        return Point(f(self.alpha), f(self.sigma), f(self.d_alpha), f(self.d_sigma), self.sigma_data)
 
 
 class Solution(NamedTuple):

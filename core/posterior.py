@@ -7,7 +7,7 @@ computed when asked for and not before; the view of a categorical field is its c
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 import torch
@@ -90,7 +90,7 @@ class Pair(Continuous):
 
     def __init__(self, x0: Tensor, eps: Tensor, x_t: Tensor, at: Point) -> None:
         super().__init__(V().target(x0, eps, at), x_t, at, V())
-        self.x0, self.eps = x0, eps  # type: ignore[misc]
+        self.x0, self.eps = x0, eps
 
 
 class Categorical(View):
@@ -134,7 +134,7 @@ class Posterior(Mapping[str, View]):
     def __getitem__(self, name: str) -> View:
         return self._views[name]
 
-    def __iter__(self):  # noqa: ANN204
+    def __iter__(self) -> Iterator[str]:
         return iter(self._views)
 
     def __len__(self) -> int:

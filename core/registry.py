@@ -111,7 +111,8 @@ def modality_class(name: str) -> type[Modality]:
     try:
         return entries[name].load()
     except Exception as error:
-        owner = entries[name].dist.name if entries[name].dist else "?"
+        dist = entries[name].dist
+        owner = dist.name if dist else "?"
         raise LookupError(
             f"the modality {name!r} of package {owner!r} cannot be imported: {type(error).__name__}: {error}; "
             f"its extra may be missing: pip install 'ornstein[{name}]'"

@@ -148,7 +148,7 @@ def _half(view: View, i: int) -> View:
     if isinstance(view, Continuous):
         n = view.output.shape[0] // 2
         part = slice(i * n, (i + 1) * n)
-        at = type(view.at)(*(x[part] if x.ndim and x.shape[0] == 2 * n else x for x in view.at[:4]), view.at.sigma_data)
+        at = view.at.map(lambda x: x[part] if x.ndim and x.shape[0] == 2 * n else x)
         return Continuous(view.output[part], view.x_t[part], at, view.parametrization)
     assert isinstance(view, Categorical)
     return Categorical(view.logits.chunk(2)[i])

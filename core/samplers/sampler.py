@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -31,7 +30,8 @@ class Sampler(ABC):
     per_step: ClassVar[int] = 1  # denoiser calls a step
 
     def __init__(self, steps: int = 20, grid: Grid | None = None) -> None:
-        if isinstance(steps, bool) or not isinstance(steps, Real) or not float(steps).is_integer() or steps < 1:
+        number = isinstance(steps, (int, float, np.integer)) and not isinstance(steps, bool)
+        if not number or not float(steps).is_integer() or steps < 1:
             raise ValueError(f"{type(self).__name__}: steps must be a whole number of at least 1, found {steps!r}")
         self.steps, self.grid = int(steps), grid or UniformGrid()
 

@@ -65,13 +65,13 @@ def test_double_precision_is_the_same_noise():
 
 
 def test_normals_are_standard():
-    x = normals(TOKEN, range(2000), 40, torch.float64)
+    x = normals(TOKEN, range(10_000), 40, torch.float64)
     n = x.numel()
     assert abs(float(x.mean())) < 4 / math.sqrt(n)
     assert abs(float(x.var()) - 1) < 4 * math.sqrt(2 / n)
     assert abs(float((x**3).mean())) < 4 * math.sqrt(15 / n)
     assert abs(float((x**4).mean()) - 3) < 4 * math.sqrt(96 / n)
-    assert ks(x, torch.special.ndtr) < 1.95
+    assert ks(x[:2000], torch.special.ndtr) < 1.95
     assert ks(normals(TOKEN, range(500), 40), torch.special.ndtr) < 1.95
     assert float(x.abs().max()) > 4  # the tail is there
 

@@ -6,11 +6,11 @@ from ornstein.core import rng
 from ornstein.core.backbones.dit import DiT
 from ornstein.core.denoiser import Denoiser, NeuralDenoiser
 from ornstein.core.objective import draw_noise
-from ornstein.core.oracle import centred_clouds, point_mass
+from ornstein.core.oracle import FiniteSet, centred_clouds, point_mass
 from ornstein.core.parametrization import V
 from ornstein.core.posterior import Categorical, Pair, Posterior
 from ornstein.core.processes import Gaussian, Masked, Process
-from ornstein.core.samplers import DDIM, DDPM, DPMpp, Heun, run
+from ornstein.core.samplers import DDIM, DDPM, DPMpp, Heun, Plan, Row, Stage, run
 from ornstein.core.schedules import VP, Rectified, Trigonometric
 from ornstein.core.state import CentreFree, Encoded, Field, Layout, expand_time
 
@@ -228,6 +228,22 @@ def test_kinds_of_fields_are_drawn_jointly(sampler):
     for k, mean in enumerate((-1.0, 2.0)):
         assert float(x[c == k].mean()) == pytest.approx(mean, abs=0.05)
         assert float(x[c == k].std()) == pytest.approx(0.3, abs=0.04)
+
+
+def test_classes_move_from_the_base_of_their_step_and_up_again():
+    """A stage may lie beyond the end of its step: the last move of a step, from its base, stands; rising is masking."""
+    world, n = FiniteSet(torch.arange(3)[:, None]), 20_000
+    stages = [Stage(1.0), Stage(0.4, end=False), Stage(0.7), Stage(0.2), Stage(0.5), Stage(0.0, denoise=False)]
+    shares = []
+    plan = Plan("by hand", tuple(Row(stage, {}) for stage in stages))
+    run(
+        world,
+        plan,
+        world.blank(n),
+        seed=0,
+        hooks=[lambda p: shares.append(float((p.state["tokens"] == 3).double().mean()))],
+    )
+    assert shares == pytest.approx([stage.time for stage in stages], abs=0.015)
 
 
 class Still(Process):

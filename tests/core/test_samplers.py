@@ -232,6 +232,15 @@ class Rising(Grid):
         return np.linspace(0.0, 1.0, steps + 1)
 
 
+class Resting(Grid):
+    def times(self, steps: int, schedule: Schedule) -> np.ndarray:
+        return np.append(np.full(steps, 0.5), 0.0)
+
+
+def test_a_uniform_grid_may_start_later():
+    np.testing.assert_allclose(UniformGrid(0.6).times(3, Rectified()), [0.6, 0.4, 0.2, 0])
+
+
 @pytest.mark.parametrize(
     ("build", "words"),
     [(lambda s=s: DDIM(s), f"whole number of at least 1, found {s!r}") for s in (0, -1, 2.5, True, "ten", math.nan, math.inf)]
@@ -244,6 +253,7 @@ class Rising(Grid):
         (lambda: KarrasGrid(sigma_min=0), "0 < sigma_min"),
         (lambda: LogSNRGrid(sigma_min=2, sigma_max=1), "sigma_min < sigma_max"),
         (lambda: DDIM(5, grid=Rising()).plan({}), "Rising with 5 steps does not fall"),
+        (lambda: DDIM(5, grid=Resting()).plan({}), "Resting with 5 steps does not fall"),
         (lambda: DDIM(5, grid=KarrasGrid(1.0)).plan({"x": Gaussian(schedules.EDM(0.5), V())}), "sigma_min=1.0 is not below"),
         (lambda: Heun(5, coordinates="sigma").plan({"x": Gaussian()}), "divide by alpha"),
     ],

@@ -1,6 +1,6 @@
 """sample(): decoded samples that depend on seed and number alone, and leave the network as it was."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -125,6 +125,18 @@ def test_given_items_come_back_with_what_was_given(denoiser, items):
     assert_same(out, again, 1e-4)
     fewer = sample(denoiser, DDPM(4), n=2, task="conformer", given=items[:1], seed=5)
     assert_same(fewer, out[:2], 1e-4)  # sample number item * n + member
+
+
+def test_given_items_bring_their_own_conditions(denoiser, items):
+    def positions(given, **options):
+        return sample(denoiser, DDIM(3), task="conformer", given=given, **options)[0].positions
+
+    item, other = items[0], {"chain": "ring", "ring": "chain"}[items[0].cond["shape"]]
+    bare = replace(item, cond={})
+    own = positions([item])
+    assert not np.allclose(own, positions([bare]))
+    np.testing.assert_allclose(positions([bare], cond=item.cond), own, rtol=0, atol=1e-6)
+    assert not np.allclose(positions([item], cond={"shape": other}), own)  # what is asked for goes first
 
 
 def test_a_given_scaffold_is_exact_in_physical_units(denoiser, items):

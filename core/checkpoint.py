@@ -11,6 +11,7 @@ import inspect
 import json
 import os
 import secrets
+import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -28,6 +29,7 @@ from .denoiser import NeuralDenoiser
 from .modality import Modality
 from .parametrization import Parametrization
 from .processes import Process
+from .registry import plugin_packages
 from .schedules import Schedule
 from .state import Field, Space
 
@@ -78,6 +80,11 @@ def build(tree: Any) -> Any:
     if set(tree) != {"class", "args"}:
         return {k: build(v) for k, v in tree.items()}
     module, _, name = str(tree["class"]).rpartition(".")
+    # Importing runs code: only what is loaded already, ourselves and registered plugins are imported for a file.
+    if module not in sys.modules and module.partition(".")[0] not in {"ornstein", *plugin_packages()}:
+        raise ValueError(
+            f"the checkpoint needs {tree['class']}, of no registered plugin; where you trust it, import {module} first"
+        )
     try:
         cls = getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:

@@ -13,6 +13,7 @@ from .backbones.backbone import Backbone
 from .conditioning.spec import ConditionSpec
 from .posterior import Posterior
 from .processes import Gaussian, Process
+from .processes.gaussian import CLEAN
 from .state import Conditions, Field, Known, Layout, State, expand_time, field_mask
 
 if TYPE_CHECKING:
@@ -62,6 +63,14 @@ class Denoiser(nn.Module):
         """The first Gaussian process: its log-SNR is the network's clock."""
         return next((p for p in self.processes.values() if isinstance(p, Gaussian)), None)
 
+    def c_noise(self, t: Tensor) -> Tensor:
+        """What networks are told of t: from the clamped log-SNR of `time_field`, from t itself where there is none.
+
+        In [-2.5, 2.5] for t > 0, and CLEAN where t = 0.
+        """
+        clock = self.time_field()
+        return clock.c_noise(t) if clock else torch.where(t == 0, CLEAN, 5 * t - 2.5)
+
 
 class NeuralDenoiser(Denoiser):
     """A backbone with the processes of its fields.
@@ -102,11 +111,9 @@ class NeuralDenoiser(Denoiser):
         t = token_time(self, as_time(t, layout.mask), layout.mask, known)
         times = {name: expand_time(t, f) for name, f in self.fields.items()}
         inputs = {n: self.processes[n].inputs(f, state_t[n], times[n]) for n, f in self.fields.items()}
-        clock = self.time_field()
-        c_noise = clock.c_noise(t) if clock else torch.where(t == 0, -3.0, 5 * t - 2.5)
         dtype = next((x.dtype for x in inputs.values() if x.is_floating_point()), torch.get_default_dtype())
         carried = previous.carried if previous is not None and self.self_conditioning else None
-        outputs = self.backbone(inputs, c_noise.to(dtype), layout, cond, known, carried)
+        outputs = self.backbone(inputs, self.c_noise(t).to(dtype), layout, cond, known, carried)
         return Posterior(
             {
                 n: self.processes[n].view(f, _inside(f, outputs[n].to(dtype), layout.mask, known), state_t[n], times[n])

@@ -99,6 +99,11 @@ def recipe_packages() -> dict[str, EntryPoint]:
     return _by_name(entry_points(group=RECIPES), "recipe package")
 
 
+def plugin_packages() -> set[str]:
+    """Top-level packages of the registered modalities."""
+    return {point.module.partition(".")[0] for point in modality_entries().values()}
+
+
 def modality_class(name: str) -> type[Modality]:
     """The class of a modality.
 

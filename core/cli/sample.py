@@ -92,7 +92,14 @@ def run(args: argparse.Namespace) -> int:
     )
     out = args.out or folder / "samples"
     files = write(modality, samples, out)
-    asked = {"cond": cond, "n": n, "task": args.task, "given": args.given, "mask": args.mask, "size": args.size}
+    asked = {
+        "cond": args.cond,
+        "n": args.n,
+        "task": args.task,
+        "given": args.given,
+        "mask": args.mask,
+        "size": args.size,
+    }
     made = {"seed": args.seed, "precision": args.precision, **recipe, "table": sampler.plan(denoiser.processes)}
     record(out, {"run": folder, **asked, **made}, folder, files)
     print(f"{len(samples)} samples in {out}: {', '.join(f.name for f in files[:3])}{', ...' if len(files) > 3 else ''}")

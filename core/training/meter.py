@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-BINS = 4  # of the clock t: [0, 1/4), [1/4, 1/2), [1/2, 3/4), [3/4, 1]
+EDGES = (-0.5, 0.0, 0.5)  # of c_noise = log(sigma / alpha) / 4: sigma / alpha below 0.14, below 1, below 7.4, above
+BINS = len(EDGES) + 1
 
 
 class Meter:
-    """Mean loss, mean loss of each field, and mean loss of each quarter of the clock, over the samples whose loss is a number.
+    """Mean loss, of each field, and of each range of noise, over the samples whose loss is a number.
 
     Args:
         fields: names of the fields, in the order of the log.
@@ -24,12 +25,12 @@ class Meter:
         self.sums: Tensor | None = None
 
     @torch.no_grad()
-    def add(self, total: Tensor, fields: Mapping[str, Tensor], t: Tensor) -> None:
-        """Take in a batch: losses (B,) and times (B,)."""
+    def add(self, total: Tensor, fields: Mapping[str, Tensor], c_noise: Tensor) -> None:
+        """Take in a batch: losses (B,) and noise levels (B,), as `Denoiser.c_noise` gives them."""
         rows = [total, torch.ones_like(total), *(fields[name] for name in self.fields)]
         row = torch.stack([x.detach().float() for x in rows])
         row = row.where(row.sum(0).isfinite(), 0.0)  # a sample without a number would hide all others
-        bins = (t.detach() * BINS).long().clamp_(0, BINS - 1)
+        bins = sum((c_noise.detach() >= edge).long() for edge in EDGES)
         table = torch.zeros(BINS, len(row), device=row.device).index_add_(0, bins, row.T)
         self.sums = table if self.sums is None else self.sums.to(table.device).add_(table)
 
@@ -41,13 +42,13 @@ class Meter:
         return sums
 
     def means(self, sums: Tensor) -> dict[str, float]:
-        """Means by name: loss, loss_<field> where there are several, loss_t0 .. loss_t3 where the quarter was met."""
+        """Means by name: loss, loss_<field> where there are several, loss_noise0 .. loss_noise3 where the range was met."""
         rows = sums.tolist()
         count = sum(row[1] for row in rows) or math.nan
         out = {"loss": sum(row[0] for row in rows) / count}
         if len(self.fields) > 1:
             out |= {f"loss_{name}": sum(row[2 + i] for row in rows) / count for i, name in enumerate(self.fields)}
-        return out | {f"loss_t{i}": row[0] / row[1] for i, row in enumerate(rows) if row[1]}
+        return out | {f"loss_noise{i}": row[0] / row[1] for i, row in enumerate(rows) if row[1]}
 
     def state_dict(self) -> dict[str, Any]:
         """The unfinished sums, so that a resumed run logs the rows of an undisturbed one."""

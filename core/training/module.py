@@ -177,7 +177,7 @@ class DiffusionModule(LightningModule):
         reseed(key(self.seed, "dropout", batch.number, self.global_rank) >> 1, self.device)
         loss = self._loss(batch, self.seed, batch.number)
         self._watch.count(batch.total)
-        self._meter.add(loss.total, loss.fields, loss.t)
+        self._meter.add(loss.total, loss.fields, self.network.c_noise(loss.t))
         mean = loss.total.mean()
         if self.on_nonfinite == "stop":
             self.check_finite()
@@ -297,7 +297,7 @@ class DiffusionModule(LightningModule):
     def _held_out_step(self, batch: Batch, part: str) -> None:
         with self.aside(), self.averaged():
             loss = self._loss(batch, key(self.seed, part), 0)
-        self._held_out.add(loss.total, loss.fields, loss.t)
+        self._held_out.add(loss.total, loss.fields, self.network.c_noise(loss.t))
 
     def _log_held_out(self, part: str) -> None:
         sums = self._held_out.take()

@@ -147,6 +147,14 @@ def test_nothing_foreign_is_built(path, tmp_path, monkeypatch):
     assert not (tmp_path / "pwned").exists()
 
 
+def test_a_file_cannot_make_a_module_run(tmp_path, monkeypatch):
+    (tmp_path / "innocent.py").write_text(f"open({str(tmp_path / 'pwned')!r}, 'w')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match="of no registered plugin"):
+        build({"class": "innocent.Net", "args": {}})
+    assert not (tmp_path / "pwned").exists()
+
+
 @pytest.mark.parametrize(
     ("tree", "words"),
     [
@@ -154,8 +162,8 @@ def test_nothing_foreign_is_built(path, tmp_path, monkeypatch):
             {"class": "ornstein.core.schedules.Sine", "args": {}},
             "needs ornstein.core.schedules.Sine, which cannot be imported",
         ),
-        ({"class": "no_such_package.Net", "args": {}}, "cannot be imported: No module named 'no_such_package'"),
-        ({"class": "VP", "args": {}}, "cannot be imported"),
+        ({"class": "no_such_package.Net", "args": {}}, "of no registered plugin; where you trust it, import no_such"),
+        ({"class": "ornstein.core.no_such.Net", "args": {}}, "cannot be imported: No module named"),
         (
             {"class": "ornstein.core.schedules.VP", "args": {"beta": 1}},
             "is not what it was when the checkpoint was saved",

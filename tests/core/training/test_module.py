@@ -33,22 +33,22 @@ class Faulty(Objective):
         return self.seen
 
 
-def test_the_meter_gives_means_of_all_of_each_field_and_of_each_quarter():
+def test_the_meter_gives_means_of_all_of_each_field_and_of_each_range_of_noise():
     meter = Meter(("x", "kind"))
     total = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])
-    t = torch.tensor([0.0, 0.1, 0.3, 0.99, 1.0])
+    c_noise = torch.tensor([-3.0, -0.6, -0.5, 0.5, 2.5])
     for part in (slice(0, 2), slice(2, 5)):
-        meter.add(total[part], {"x": 2 * total[part], "kind": 3 * total[part]}, t[part])
+        meter.add(total[part], {"x": 2 * total[part], "kind": 3 * total[part]}, c_noise[part])
     assert meter.means(meter.take()) == pytest.approx(
-        {"loss": 3.0, "loss_x": 6.0, "loss_kind": 9.0, "loss_t0": 1.5, "loss_t1": 3.0, "loss_t3": 4.5}
+        {"loss": 3.0, "loss_x": 6.0, "loss_kind": 9.0, "loss_noise0": 1.5, "loss_noise1": 3.0, "loss_noise3": 4.5}
     )
 
 
 def test_the_meter_leaves_out_what_is_no_number():
     meter = Meter(("x",))
     total = torch.tensor([1.0, float("nan"), 3.0])
-    meter.add(total, {"x": total}, torch.full((3,), 0.5))
-    assert meter.means(meter.take()) == {"loss": 2.0, "loss_t2": 2.0}
+    meter.add(total, {"x": total}, torch.full((3,), 0.2))
+    assert meter.means(meter.take()) == {"loss": 2.0, "loss_noise2": 2.0}
 
 
 def test_training_lowers_the_loss(tmp_path):
@@ -67,10 +67,10 @@ def test_a_row_holds_what_a_person_asks_for(tmp_path):
         "loss",
         "loss_x",
         "loss_kind",
-        "loss_t0",
-        "loss_t1",
-        "loss_t2",
-        "loss_t3",
+        "loss_noise0",
+        "loss_noise1",
+        "loss_noise2",
+        "loss_noise3",
         "grad_norm",
         "lr",
         "samples_per_s",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,9 +118,18 @@ def how(folder: Path, args: argparse.Namespace, words: Sequence[str]) -> dict[st
     words += [f"sampler.steps={args.steps}"] if args.steps is not None else []
     config = folder / runs.CONFIG
     trained = compose.compose(config) if config.is_file() else {}
+    _warn_of_task(args.task, trained)
     parts = {"sampler": trained.get("sampler") or DEFAULT_SAMPLER, "guidance": trained.get("guidance")}
     recipe = compose.apply(parts, words)
     return {"sampler": recipe["sampler"], "guidance": guidance(recipe["guidance"], args)}
+
+
+def _warn_of_task(task: str | None, trained: dict[str, Any]) -> None:
+    """Say so where a network is asked for a task that it never met."""
+    tasks = trained.get("tasks") or {"unconditional": 1.0}
+    if trained and task and not tasks.get(task):
+        met = ", ".join(name for name, share in tasks.items() if share)
+        print(f"note: this run was not trained on {task} (its tasks: {met}); expect little of it", file=sys.stderr)
 
 
 def guidance(part: dict[str, Any] | None, args: argparse.Namespace) -> dict[str, Any] | None:

@@ -108,8 +108,9 @@ class NeuralDenoiser(Denoiser):
         previous: Posterior | None = None,
     ) -> Posterior:
         """One call of the backbone; see `Denoiser.forward`."""
-        t = token_time(self, as_time(t, layout.mask), layout.mask, known)
-        times = {name: expand_time(t, f) for name, f in self.fields.items()}
+        asked = as_time(t, layout.mask)
+        t = token_time(self, asked, layout.mask, known)
+        times = {name: entry_time(self, f, asked, t, layout.mask, known) for name, f in self.fields.items()}
         inputs = {n: self.processes[n].inputs(f, state_t[n], times[n]) for n, f in self.fields.items()}
         dtype = next((x.dtype for x in inputs.values() if x.is_floating_point()), torch.get_default_dtype())
         carried = previous.carried if previous is not None and self.self_conditioning else None
@@ -136,6 +137,17 @@ def token_time(denoiser: Denoiser, t: Tensor, mask: Tensor, known: Known | None)
         return t
     whole = known.whole(denoiser.fields, mask)
     return torch.where(whole, 0.0, t if t.ndim == 2 else t[:, None])
+
+
+def entry_time(denoiser: Denoiser, f: Field, asked: Tensor, t: Tensor, mask: Tensor, known: Known | None) -> Tensor:
+    """The time of each entry of f, broadcastable to it: that of its token, the larger one of a pair.
+
+    A pair of two tokens known whole that is not itself given is still to be made: it stands at the time that was asked for.
+    """
+    times = expand_time(t, f)
+    if f.axes == "token" or known is None or not denoiser.per_token_time:
+        return times
+    return torch.where((times == 0) & ~known.whole_entries(f, denoiser.fields, mask), expand_time(asked, f), times)
 
 
 def place_known(

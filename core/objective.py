@@ -8,7 +8,7 @@ times the field's weight; the loss of a sample is the sum over fields.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -266,13 +266,21 @@ class Objective:
         return self.dropout.get(name, 0.0) if isinstance(self.dropout, dict) else self.dropout
 
 
-def draw_noise(denoiser: Denoiser, encoded: Encoded, seed: int, index: Tensor, *words: int | str) -> State:
-    """The counted noise of every field for the samples `index` (B,), a tensor on the batch's device."""
+def draw_noise(
+    denoiser: Denoiser,
+    encoded: Encoded,
+    seed: int,
+    index: Tensor,
+    *words: int | str,
+    only: Collection[str] | None = None,
+) -> State:
+    """The counted noise of every field (or `only` of some) for the samples `index` (B,), a tensor on the batch's device."""
     return {
         name: denoiser.processes[name].noise(
             f, rng.keys(seed, index, *words, name), encoded.mask, _bits(encoded.known, name), encoded.state[name]
         )
         for name, f in denoiser.fields.items()
+        if only is None or name in only
     }
 
 

@@ -31,6 +31,10 @@ class View(ABC):
         """What self-conditioning shows the network: x0, or class probabilities."""
 
     @abstractmethod
+    def rows(self, start: int, stop: int) -> View:
+        """Samples start..stop-1."""
+
+    @abstractmethod
     def mix(self, other: View, weight: float | Tensor) -> View:
         """other + weight (self - other), in the space where the field is linear; `weight` broadcasts with (B,)."""
 
@@ -75,14 +79,21 @@ class Continuous(View):
         """x0."""
         return self.x0
 
-    def with_output(self, output: Tensor) -> Continuous:
-        """The view of another raw output at the same place."""
-        return Continuous(output, self.x_t, self.at, self.parametrization)
+    def rows(self, start: int, stop: int) -> Continuous:
+        """Samples start..stop-1."""
+        part = slice(start, stop)
+        return Continuous(self.output[part], self.x_t[part], self.at.map(lambda x: x[part]), self.parametrization)
 
     def mix(self, other: View, weight: float | Tensor) -> Continuous:
-        """Every linear view mixes alike, so the raw outputs are mixed."""
-        assert_same(self, other)
-        return self.with_output(torch.lerp(other.output, self.output, _shaped(weight, self.output)))  # type: ignore[attr-defined]
+        """Every linear view mixes alike: raw outputs of one parametrisation, else x_0 and eps."""
+        if not isinstance(other, Continuous):
+            raise _cannot_mix(self, other)
+        by = _shaped(weight, self.x_t)
+        plain = not isinstance(self, Pair) and not isinstance(other, Pair)
+        if plain and self.parametrization == other.parametrization:
+            output = torch.lerp(other.output, self.output, by)
+            return Continuous(output, self.x_t, self.at, self.parametrization)
+        return Pair(torch.lerp(other.x0, self.x0, by), torch.lerp(other.eps, self.eps, by), self.x_t, self.at)
 
 
 class Pair(Continuous):
@@ -91,6 +102,11 @@ class Pair(Continuous):
     def __init__(self, x0: Tensor, eps: Tensor, x_t: Tensor, at: Point) -> None:
         super().__init__(V().target(x0, eps, at), x_t, at, V())
         self.x0, self.eps = x0, eps
+
+    def rows(self, start: int, stop: int) -> Pair:
+        """Samples start..stop-1."""
+        part = slice(start, stop)
+        return Pair(self.x0[part], self.eps[part], self.x_t[part], self.at.map(lambda x: x[part]))
 
 
 class Categorical(View):
@@ -121,8 +137,13 @@ class Categorical(View):
 
     def mix(self, other: View, weight: float | Tensor) -> Categorical:
         """Normalised log-probabilities mix linearly."""
-        assert_same(self, other)
-        return Categorical(torch.lerp(other.log_probs, self.log_probs, _shaped(weight, self.logits)))  # type: ignore[attr-defined]
+        if not isinstance(other, Categorical):
+            raise _cannot_mix(self, other)
+        return Categorical(torch.lerp(other.log_probs, self.log_probs, _shaped(weight, self.logits)))
+
+    def rows(self, start: int, stop: int) -> Categorical:
+        """Samples start..stop-1."""
+        return Categorical(self.logits[start:stop])
 
 
 class Posterior(Mapping[str, View]):
@@ -145,20 +166,20 @@ class Posterior(Mapping[str, View]):
         """What self-conditioning shows the network of each field."""
         return {name: view.carried for name, view in self.items()}
 
+    def rows(self, start: int, stop: int) -> Posterior:
+        """Samples start..stop-1."""
+        return Posterior({name: view.rows(start, stop) for name, view in self.items()})
+
     def mix(self, other: Posterior, weight: float | Tensor) -> Posterior:
         """other + weight (self - other), field by field."""
         return Posterior({name: view.mix(other[name], weight) for name, view in self.items()})
 
 
-def assert_same(a: View, b: View) -> None:
-    """Refuse to mix views of different kinds."""
-    if isinstance(a, Continuous) != isinstance(b, Continuous):
-        raise ValueError(f"cannot mix a {type(a).__name__} view with a {type(b).__name__} one")
+def _cannot_mix(a: View, b: View) -> ValueError:
+    return ValueError(f"cannot mix a {type(a).__name__} view with a {type(b).__name__} one")
 
 
-def _shaped(weight: float | Tensor, like: Tensor) -> float | Tensor:
-    return (
-        weight
-        if not isinstance(weight, Tensor) or weight.ndim == 0
-        else weight.view(-1, *(1,) * (like.ndim - 1)).to(like.dtype)
-    )
+def _shaped(weight: float | Tensor, like: Tensor) -> Tensor:
+    """The weight as torch.lerp takes it: a scalar, or one for each sample."""
+    weight = torch.as_tensor(weight, dtype=like.dtype)
+    return weight if weight.ndim == 0 else weight.view(-1, *(1,) * (like.ndim - 1))

@@ -67,8 +67,8 @@ def sample(
     if precision not in PRECISIONS:
         raise ValueError(f"precision {precision!r} does not exist; choose from {', '.join(PRECISIONS)}")
     if given is None:
-        if task != "unconditional":
-            raise ValueError(f"task {task!r} needs given items")
+        if task != "unconditional" or known is not None:
+            raise ValueError("a task, or known entries, need given items")
         items: list[Item] = []
         posed_known: list[Any] = []
         encoded = modality.blank(n, conditions(denoiser.conditions, cond, n), rng.generator(seed, "blank"), size)
@@ -93,16 +93,18 @@ def sample(
 def _pose(
     modality: Modality, task: str, given: Sequence[Item], known: Sequence[Any] | None, seed: int
 ) -> tuple[list[Item], list[Any]]:
-    """Given items extended by their unknown entries, and which of them are known."""
-    if known is not None:
-        if len(known) != len(given):
-            raise ValueError(f"{len(known)} known masks for {len(given)} given items")
-        return list(given), list(known)
+    """Given items extended by their unknown entries, and which of them are known: by the task, or as the user says."""
     tasks = modality.tasks()
     if task not in tasks:
         raise ValueError(f"task {task!r} does not exist for {modality.name}; choose from {', '.join(tasks)}")
+    if task == "unconditional" and known is None:
+        raise ValueError(
+            f"items are given and nothing of them is known: name a task of {', '.join(tasks)}, or give `known`"
+        )
+    if known is not None and len(known) != len(given):
+        raise ValueError(f"{len(known)} known masks for {len(given)} given items")
     posed = [tasks[task].pose(item, rng.generator(seed, "pose", i)) for i, item in enumerate(given)]
-    return [item for item, _ in posed], [bits for _, bits in posed]
+    return [item for item, _ in posed], [bits for _, bits in posed] if known is None else list(known)
 
 
 @contextmanager

@@ -190,9 +190,13 @@ class Cosine(Schedule):
     def _speed(self) -> float:
         return math.pi / 2 * self.end / (1 + self.s)
 
+    def _cos(self, t: Tensor) -> Tensor:
+        """cos(u) as sin(pi / 2 - u): exactly 0 at t = end = 1, never below."""
+        return torch.sin(math.pi / 2 / (1 + self.s) * (1 - self.end * t))
+
     def alpha(self, t: Tensor) -> Tensor:
         """cos(u) / cos(u_0)."""
-        return torch.cos(self._u0 + self._speed * t) / math.cos(self._u0)
+        return self._cos(t) / self._cos(torch.zeros_like(t))
 
     def _sin_product(self, t: Tensor) -> Tensor:
         """cos(u_0)^2 - cos(u)^2 as a product, exact for small t."""
@@ -212,7 +216,7 @@ class Cosine(Schedule):
 
     def log_snr(self, t: Tensor) -> Tensor:
         """2 log cos(u) - log(cos(u_0)^2 - cos(u)^2)."""
-        return 2 * torch.log(torch.cos(self._u0 + self._speed * t)) - torch.log(self._sin_product(t))
+        return 2 * torch.log(self._cos(t)) - torch.log(self._sin_product(t))
 
     def t_of(self, log_snr: Tensor) -> Tensor:
         """From cos(u)^2 = cos(u_0)^2 alpha^2, by the arc tangent, which is well conditioned at both ends."""

@@ -167,20 +167,22 @@ class Known:
 
     def whole(self, fields: Mapping[str, Field], mask: Tensor) -> Tensor:
         """(B, N) bool: real tokens of which every entry of every token field is given."""
-        bits = [self._token_bits(f, mask) for f in fields.values() if f.axes == "token"]
+        bits = [self._all_given(f, mask) for f in fields.values() if f.axes == "token"]
         return torch.stack(bits).all(0) & mask if bits else torch.zeros_like(mask)
 
     def whole_entries(self, f: Field, fields: Mapping[str, Field], mask: Tensor) -> Tensor:
-        """Entries of the field f that stand still at t = 0, broadcastable to it: those of tokens known whole."""
+        """Entries of the field f that stand still at t = 0, broadcastable to it: given ones of tokens known whole."""
         whole = self.whole(fields, mask)
         if f.axes == "pair":
             whole = whole[:, :, None] & whole[:, None, :]
+        whole = whole & self._all_given(f, whole)
         return whole[..., None] if f.kind == "continuous" else whole
 
-    def _token_bits(self, f: Field, mask: Tensor) -> Tensor:
+    def _all_given(self, f: Field, like: Tensor) -> Tensor:
+        """Of each token or pair, whether all channels of f are given."""
         bits = self.bits.get(f.name)
         if bits is None:
-            return torch.zeros_like(mask)
+            return torch.zeros_like(like)
         return bits.all(-1) if f.kind == "continuous" else bits
 
     def rows(self, start: int, stop: int) -> Known:
@@ -205,6 +207,11 @@ class Condition:
     value: Tensor
     present: Tensor
     mask: Tensor | None = None
+
+    def expand(self, n: int) -> Condition:
+        """One row for n samples."""
+        mask = None if self.mask is None else self.mask.expand(n, -1)
+        return Condition(self.value.expand(n, *self.value.shape[1:]), self.present.expand(n), mask)
 
     def dropped(self, drop: Tensor) -> Condition:
         """The condition with the samples of `drop`, (B,) bool, left without a value."""

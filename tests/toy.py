@@ -2,8 +2,9 @@
 
 A ring is a regular polygon, a chain one whose last side is open. Its atoms alternate between the types 0 and 1; an odd figure
 ends in type 2. Neighbours are bonded. The circumradius is the scalar condition, ring or chain the class. Nothing tells the atoms'
-order, place or direction. A file is JSON, of which the last two keys may be missing:
-{"types": [...], "positions_angstrom": [[x, y, z], ...], "bonds": [[i, j], ...], "shape": "ring", "radius": 1.5}.
+order, place or direction. A caption says how many atoms there are. A file is JSON, of which the last three keys may be missing:
+{"types": [...], "positions_angstrom": [[x, y, z], ...], "bonds": [[i, j], ...], "shape": "ring", "radius": 1.5,
+"caption": "five atoms"}.
 """
 
 import json
@@ -25,6 +26,7 @@ from ornstein.core.tasks import Task, Unconditional
 from torch import Tensor
 
 TYPES, SHAPES = 3, ("chain", "ring")
+COUNTS = {3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight"}
 
 
 @dataclass
@@ -90,10 +92,11 @@ class Toy(Modality):
 
     @property
     def conditions(self) -> tuple[ConditionSpec, ...]:
-        """Ring or chain, and how large."""
+        """Ring or chain, how large, and what a caption says."""
         return (
             ConditionSpec("shape", "class", len(SHAPES), names=SHAPES),
             ConditionSpec("radius", "scalar", unit="angstrom"),
+            ConditionSpec("caption", "text", 16, route="cross"),
         )
 
     def read(self, file: File, row: Mapping[str, Any]) -> Item:
@@ -111,7 +114,7 @@ class Toy(Modality):
             raise BadItem(file.location, f"has {len(types)} types and positions {positions.shape}; (n, 3) are needed")
         if not ((types >= 0) & (types < TYPES)).all():
             raise BadItem(file.location, f"has types {sorted(set(types.tolist()))}; 0 to {TYPES - 1} exist")
-        cond = {name: tree[name] for name in ("shape", "radius") if name in tree}
+        cond = {name: tree[name] for name in ("shape", "radius", "caption") if name in tree}
         return Item(Atoms(types, positions, bonds), cond, file.name)
 
     def write(self, samples: Sequence[Atoms], path: Path) -> list[Path]:
@@ -264,7 +267,8 @@ def figures(count: int, seed: int = 0) -> Source:
     for i in range(count):
         rng = np.random.default_rng((seed, i))
         n, shape, radius = int(rng.integers(3, 9)), SHAPES[int(rng.integers(2))], float(rng.uniform(1, 2))
-        tree = to_tree(figure(n, shape, radius, rng)) | {"shape": shape, "radius": radius}
+        told = {"shape": shape, "radius": radius, "caption": f"{COUNTS[n]} atoms"}
+        tree = to_tree(figure(n, shape, radius, rng)) | told
         files[f"{i:04d}.json"] = json.dumps(tree).encode()
     store = Memory("figures", files)
     return Listing(tuple(Row(File(name, store)) for name in store.names()), f"{count} figures made by rule")

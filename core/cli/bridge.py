@@ -18,6 +18,7 @@ from jsonargparse import ArgumentError, Namespace
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
+from ..checkpoint import write_aside
 from ..modality import Modality
 from ..training.data import OrnsteinDataModule
 from ..training.equipment import equipment
@@ -235,9 +236,7 @@ def _named(error: ArgumentError, parser: LightningArgumentParser) -> ValueError:
 
 def write(recipe: Tree, path: Path) -> None:
     """Write a flat recipe, aside and then into place."""
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_text(dump(recipe), encoding="utf-8")
-    aside.replace(path)
+    write_aside(path, lambda aside: aside.write_text(dump(recipe), encoding="utf-8"))
 
 
 def dump(recipe: Tree) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..training.data import OrnsteinDataModule
 
 _MOST = 1000
+_OF_TRAINING = ("trainer", "run", "optimizer", "ema", "sampler", "guidance")  # of a recipe; the data do not need it
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     if args.task == "unconditional":
         asked, cond, posed = _classes(denoiser, train, n, args.seed)
     else:
-        asked, cond, posed = _posed(modality, held_out, n, args.task, args.seed)
+        asked, cond, posed = _posed(denoiser, modality, held_out, n, args.task, args.seed)
     common = {"seed": args.seed, "batch_size": args.batch_size, "precision": args.precision, "progress": True}
     samples = sample(guided, sampler, **asked, **common)
     report = evaluate(modality, samples, cond, train, held_out, task=args.task, seed=args.seed, device=device, **posed)
@@ -76,9 +77,12 @@ def _sorted_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _data(folder: Path, words: Sequence[str], modality: Modality) -> OrnsteinDataModule:
     """The run's data, read by the modality as it was trained."""
-    from . import bridge, compose, runs
+    from . import bridge, compose, runs, trust
 
-    tool = bridge.Tool(compose.compose(runs.config(folder), words), [], resumed=True)
+    recipe = compose.compose(runs.config(folder), words)
+    recipe = {key: value for key, value in recipe.items() if key not in _OF_TRAINING}
+    trust.check(recipe, words)
+    tool = bridge.Tool(recipe, [], resumed=True)
     options = {key: value for key, value in tool.config["data"].items() if key != "modality"}
     return bridge.OrnsteinDataModule(modality, **options)
 
@@ -97,7 +101,9 @@ def _classes(denoiser: Denoiser, train: Sequence[Item], n: int, seed: int) -> As
     return {"n": n, "cond": {name: [row.get(name) for row in cond] for name in names}}, cond, {}
 
 
-def _posed(modality: Modality, held_out: Sequence[Item], n: int, task: str, seed: int) -> Asked:
+def _posed(
+    denoiser: Denoiser, modality: Modality, held_out: Sequence[Item], n: int, task: str, seed: int
+) -> Asked:
     """One sample for each of n held-out items, posed by the task."""
     from ..rng import generator
 
@@ -107,7 +113,7 @@ def _posed(modality: Modality, held_out: Sequence[Item], n: int, task: str, seed
     pairs = [modality.tasks()[task].pose(held_out[i], generator(seed, "evaluation", "pose", int(i))) for i in order]
     given, known = [item for item, _ in pairs], [bits for _, bits in pairs]
     posed = {"given": given, "known": known}
-    return {"n": 1, "task": task, **posed}, [dict(item.cond) for item in given], posed
+    return {"n": 1, "task": task, **posed}, [_named(denoiser, item) for item in given], posed
 
 
 def _named(denoiser: Denoiser, item: Item) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import compose, runs
+from . import compose, runs, trust
 from .words import UsageError, split, take_flag
 
 
@@ -31,6 +31,7 @@ def run_words(command: str, argv: list[str], parser: argparse.ArgumentParser) ->
     checkpoint, flags = take_flag(flags, "--ckpt_path")
     folder = runs.find(words[0])
     recipe = compose.compose(runs.config(folder), words[1:])
+    trust.check(recipe, words[1:])
 
     from . import bridge
 

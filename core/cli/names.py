@@ -29,6 +29,21 @@ GROUPS = {
 }
 # Parts that have one class: no name is asked for.
 FIXED = {"objective": "ornstein.core.objective.Objective", "optimizer": f"{_T}.optimizer.AdamW"}
+# What a class of each group must be.
+BASES = {
+    "modality": "ornstein.core.modality.Modality",
+    "backbone": "ornstein.core.backbones.backbone.Backbone",
+    "schedule": "ornstein.core.schedules.Schedule",
+    "parametrization": "ornstein.core.parametrization.Parametrization",
+    "process": "ornstein.core.processes.Process",
+    "times": "ornstein.core.objective.TimeDensity",
+    "weight": "ornstein.core.objective.Weight",
+    "sampler": "ornstein.core.samplers.Sampler",
+    "grid": "ornstein.core.samplers.Grid",
+    "guidance": "ornstein.core.guidance.Guidance",
+    "ema": f"{_T}.ema.EMA",
+    **FIXED,
+}
 
 
 def to_classes(tree: Any, path: tuple[str, ...] = (), above: str | None = None) -> Any:
@@ -109,23 +124,33 @@ def load_class(path: str, where: str) -> type:
         raise LookupError(f"{where}: {path} cannot be imported: {error}") from error
 
 
-def check_keys(tree: Any, path: tuple[str, ...] = ()) -> None:
-    """Compare every key under a class path with the constructor's arguments.
+def check_keys(tree: Any, path: tuple[str, ...] = (), above: str | None = None) -> None:
+    """Compare every class with what its group asks for, and every key under it with the constructor's arguments.
 
     Raises:
-        LookupError: an argument that the class does not take; the nearest are listed.
+        LookupError: a class of another kind, or an argument that the class does not take; the nearest are listed.
     """
+    group, base = base_of(path, above)
     if isinstance(tree, list):
         for item in tree:
-            check_keys(item, path)
+            check_keys(item, path, above)
     if not isinstance(tree, dict):
         return
     if "class_path" in tree:
-        where = ".".join(path)
-        check_arguments(load_class(tree["class_path"], where), tree.get("init_args", {}), where)
+        where, group = ".".join(path), None
+        cls = load_class(tree["class_path"], where)
+        if base is not None and not (inspect.isclass(cls) and issubclass(cls, load_class(base, where))):
+            raise LookupError(f"{where}: {tree['class_path']} is no {base.rpartition('.')[2]}")
+        check_arguments(cls, tree.get("init_args", {}), where)
         tree = tree.get("init_args", {})
     for key, value in tree.items():
-        check_keys(value, (*path, key))
+        check_keys(value, (*path, key), group)
+
+
+def base_of(path: tuple[str, ...], above: str | None = None) -> tuple[str | None, str | None]:
+    """The group of a key (`above`: of the mapping of fields it stands in), and the class path of what it must be."""
+    group = _group(path) or above
+    return group, BASES.get(group or ".".join(path))
 
 
 def check_arguments(called: Callable[..., Any], given: Mapping[str, Any], where: str) -> None:

@@ -63,9 +63,12 @@ def mark_latest(folder: Path) -> None:
     latest, aside = folder.parent / "latest", folder.parent / f".latest-{os.getpid()}"
     try:
         aside.symlink_to(folder.name)
+        aside.replace(latest)
     except (OSError, NotImplementedError):
-        aside.write_text(folder.name + "\n", encoding="utf-8")
-    aside.replace(latest)
+        aside.unlink(missing_ok=True)
+        from ..checkpoint import write_aside
+
+        write_aside(latest, lambda path: path.write_text(folder.name + "\n", encoding="utf-8"))
 
 
 def find(word: str | Path) -> Path:

@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
 
 def how(folder: Path, args: argparse.Namespace, words: Sequence[str]) -> dict[str, Any]:
     """The recipe's sampler and guidance under the words and options of the command line."""
-    from . import compose, runs
+    from . import compose, runs, trust
 
     for word in words:
         if word.lstrip("+~").partition("=")[0].partition(".")[0] not in ("sampler", "guidance"):
@@ -121,6 +121,7 @@ def how(folder: Path, args: argparse.Namespace, words: Sequence[str]) -> dict[st
     _warn_of_task(args.task, trained)
     parts = {"sampler": trained.get("sampler") or DEFAULT_SAMPLER, "guidance": trained.get("guidance")}
     recipe = compose.apply(parts, words)
+    trust.check(recipe, words)
     return {"sampler": recipe["sampler"], "guidance": guidance(recipe["guidance"], args)}
 
 
@@ -219,9 +220,14 @@ def _values(spec: ConditionSpec, text: str) -> list[Any]:
     if spec.kind == "class":
         if text == "all":
             return list(spec.names) or list(range(spec.size))
-        return [v if v in spec.names or not v.isdecimal() else int(v) for v in text.split(",")]
-    if spec.kind == "tokens":
+        return list(text.split(","))
+    if spec.kind == "text":
         return [text]  # a caption may hold commas
+    if spec.kind in ("tokens", "dense"):
+        raise UsageError(
+            f"--cond {spec.name}={text}: a {spec.kind} condition is an array, which cannot be typed; give it from Python: "
+            f"sample(denoiser, sampler, cond={{{spec.name!r}: array}})"
+        )
     try:
         numbers = [float(v) for v in text.split(",")]
     except ValueError:
@@ -305,11 +311,11 @@ def record(out: Path, facts: dict[str, Any], folder: Path, files: Sequence[Path]
     import platform
     from importlib.metadata import version
 
+    from ..checkpoint import write_aside
+
     weights = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     packages = {name: version(name) for name in ("ornstein", "torch", "numpy")}
     tree = {**facts, "model_sha256": weights, "versions": {**packages, "python": platform.python_version()}}
     tree["files"] = [str(f.relative_to(out)) if f.is_relative_to(out) else str(f) for f in files]
     text = json.dumps({k: v for k, v in tree.items() if v is not None}, indent=1, default=str)
-    aside = out / ".provenance.part"
-    aside.write_text(text + "\n", encoding="utf-8")
-    aside.replace(out / "provenance.json")
+    write_aside(out / "provenance.json", lambda path: path.write_text(text + "\n", encoding="utf-8"))

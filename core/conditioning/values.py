@@ -34,13 +34,19 @@ def conditions(specs: Sequence[ConditionSpec], cond: Mapping[str, Any] | None, n
 
 
 def class_number(spec: ConditionSpec, value: Any) -> int:
-    """The number of a class given by number or name.
+    """The number of a class given by name (a string) or by number.
+
+    A string of digits is a name where the classes have names of digits, and a number where they have other names or none.
 
     Raises:
         ValueError: it does not exist.
     """
     if isinstance(value, str) and value in spec.names:
         return spec.names.index(value)
+    if isinstance(value, str) and any(name.isdigit() for name in spec.names):
+        raise ValueError(
+            f"{spec.name}={value} does not exist or is out of range; choose {_nearest(value, list(spec.names))}"
+        )
     if isinstance(value, (int, np.integer)) or (isinstance(value, str) and value.isdigit()):
         if 0 <= int(value) < spec.size:
             return int(value)

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..conditioning.values import conditions
 from ..modality import Modality, Sample
 from ..processes import Gaussian
 from ..sources import file_at
-from ..state import Conditions, Encoded, State
+from ..state import Condition, Conditions, Encoded, State
 from .rule import Broken, Skipped, doing, require, told
 from .states import noise_state, padded_mask, same, well_formed, well_valued
 from .subject import BATCH, Subject, generator, need
@@ -87,11 +88,11 @@ def conditions_mean_what_people_type(subject: Subject) -> None:
             told_items += 1
             typed = str(raw) if str(raw) in spec.names else raw
             with doing(f"typing {spec.name}={typed!r}, as {item.key} has it"):
-                value = conditions([spec], {spec.name: typed}, 1)[spec.name].value
-            found = encoded.cond[spec.name].value[i]
+                value = _numbers(conditions([spec], {spec.name: typed}, 1)[spec.name], 0)
+            found = _numbers(encoded.cond[spec.name], i)
             require(
-                bool(torch.allclose(value[0].double().reshape(-1), found.double().reshape(-1), atol=1e-5)),
-                f"{item.key}: {spec.name}={raw!r} is {found.tolist()} after encode; typed by a person it is {value[0].tolist()}",
+                value.shape == found.shape and bool(torch.allclose(value, found, atol=1e-5)),
+                f"{item.key}: {spec.name}={raw!r} is {found.tolist()} after encode; typed by a person it is {value.tolist()}",
             )
     require(
         bool(told_items) or all(s.kind in ("tokens", "dense") for s in modality.conditions),
@@ -224,6 +225,12 @@ def render_draws(subject: Subject) -> None:
 def _one_each(samples: list[Sample], n: int, what: str) -> None:
     require(len(samples) == n, f"{what} gives {len(samples)} samples for {n}")
     require(all(s is not None for s in samples), f"{what} gives None; every state decodes to a sample")
+
+
+def _numbers(c: Condition, i: int) -> Tensor:
+    """What is real of sample i's value of a condition, flat, float64."""
+    value = c.value[i] if c.mask is None else c.value[i][c.mask[i]]
+    return value.double().reshape(-1)
 
 
 def _blank(subject: Subject, n: int) -> Encoded:

@@ -9,13 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..conditioning.spec import ConditionSpec
 from ..modality import Modality
 from ..processes import Gaussian
-from ..state import Encoded, Field, Isotropic, Known, State, field_mask
+from ..state import Condition, Encoded, Field, Isotropic, Known, State, field_mask
 from .rule import Broken, require
 
 SHAPES = {("token", "continuous"): "(B, N, C)", ("token", "categorical"): "(B, N)"}
 SHAPES |= {("pair", "continuous"): "(B, N, N, C)", ("pair", "categorical"): "(B, N, N)"}
+RANKS = {"class": (1,), "scalar": (1, 2), "vector": (2,), "tokens": (3,), "text": (2,), "dense": (3,)}
 
 
 def field_shape(f: Field, batch: int, tokens: int) -> tuple[int, ...]:
@@ -195,26 +197,33 @@ def _well_told(modality: Modality, encoded: Encoded, what: str) -> None:
     batch, specs = encoded.batch, {spec.name: spec for spec in modality.conditions}
     for name, c in encoded.cond.items():
         require(name in specs, f"{what}: condition {name!r} is not declared; declared are {', '.join(specs) or 'none'}")
-        spec, value = specs[name], c.value
+        spec, value, where = specs[name], c.value, f"{what}: condition {name!r} of kind {specs[name].kind}"
         require(
             c.present.dtype == torch.bool and tuple(c.present.shape) == (batch,),
-            f"{what}: condition {name!r}: present is {_kind(c.present)}; bool ({batch},) is needed",
+            f"{where}: present is {_kind(c.present)}; bool ({batch},) is needed",
         )
-        ranks = {"class": (1,), "scalar": (1, 2), "vector": (2,), "tokens": (3,), "dense": (3,)}[spec.kind]
+        counted = spec.kind in ("class", "text")
         require(
-            value.ndim in ranks and value.shape[0] == batch and value.is_floating_point() == (spec.kind != "class"),
-            f"{what}: condition {name!r} of kind {spec.kind} is {_kind(value)} for {batch} samples",
+            value.ndim in RANKS[spec.kind] and value.shape[0] == batch and value.is_floating_point() != counted,
+            f"{where} is {_kind(value)} for {batch} samples",
         )
+        if spec.kind == "text":
+            _well_spelt(spec, c, where)
         seen = value[c.present]
-        if spec.kind == "class" and len(seen):
-            require(
-                int(seen.min()) >= 0 and int(seen.max()) < spec.size,
-                f"{what}: condition {name!r} holds classes {int(seen.min())} to {int(seen.max())}; there are {spec.size}",
-            )
-        require(
-            spec.kind == "class" or bool(torch.isfinite(seen).all()),
-            f"{what}: condition {name!r} holds NaN or infinity",
-        )
+        if counted and seen.numel():
+            low, high, count = int(seen.min()), int(seen.max()), 256 if spec.kind == "text" else spec.size
+            require(low >= 0 and high < count, f"{where} holds {low} to {high}; 0 to {count - 1} exist")
+        require(bool(torch.isfinite(seen).all()), f"{where} holds NaN or infinity")
+
+
+def _well_spelt(spec: ConditionSpec, c: Condition, where: str) -> None:
+    """A text no longer than declared, and which of its bytes are real."""
+    length, found = c.value.shape[1], "no mask" if c.mask is None else f"the mask {_kind(c.mask)}"
+    require(length <= spec.size, f"{where} holds {length} bytes; it is declared to be cut at {spec.size}")
+    require(
+        c.mask is not None and c.mask.dtype == torch.bool and c.mask.shape == c.value.shape,
+        f"{where} has {found}; bool {tuple(c.value.shape)} is needed, True where a byte is real (encode_bytes gives both)",
+    )
 
 
 def _kind(x: Tensor) -> str:

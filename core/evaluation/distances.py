@@ -7,7 +7,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-_BLOCK = 1 << 22  # entries of a block of distances
+_BLOCK = 1 << 22  # entries of a block
+
+
+def row_blocks(n: int, m: int) -> Iterator[slice]:
+    """The rows of an (n, m) matrix in parts that are small enough to be held."""
+    step = max(1, _BLOCK // max(m, 1))
+    yield from (slice(start, min(start + step, n)) for start in range(0, n, step))
 
 
 def blocks(x: Tensor, y: Tensor) -> Iterator[tuple[slice, Tensor]]:
@@ -16,9 +22,7 @@ def blocks(x: Tensor, y: Tensor) -> Iterator[tuple[slice, Tensor]]:
     Differences are formed entry by entry, not through |x|^2 + |y|^2 - 2 x.y: equal rows have distance exactly 0.
     """
     x, y = x.double(), y.double()
-    step = max(1, _BLOCK // max(len(y), 1))
-    for start in range(0, len(x), step):
-        rows = slice(start, min(start + step, len(x)))
+    for rows in row_blocks(len(x), len(y)):
         yield rows, torch.cdist(x[rows], y, compute_mode="donot_use_mm_for_euclid_dist")
 
 
@@ -44,13 +48,11 @@ def nearest(x: Tensor, y: Tensor, *, itself: bool = False) -> tuple[Tensor, Tens
     """
     x, y = x.double(), y.double()
     squares = y.square().sum(1)
-    step = max(1, _BLOCK // max(len(y), 1))
     found = []
-    for start in range(0, len(x), step):
-        rows = x[start : start + step]
-        squared = squares - 2 * rows @ y.T  # (rows, m), but for |x|^2, which no comparison within a row needs
+    for rows in row_blocks(len(x), len(y)):
+        squared = squares - 2 * x[rows] @ y.T  # (rows, m), but for |x|^2, which no comparison within a row needs
         if itself:
-            squared[torch.arange(len(rows)), torch.arange(start, start + len(rows))] = torch.inf
+            squared.diagonal(rows.start).fill_(torch.inf)
         found.append(squared.argmin(1))
     index = torch.cat(found)
     return (x - y[index]).norm(dim=1), index

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .distances import blocks, nearest, neighbour_radii
+from .distances import blocks, nearest, neighbour_radii, row_blocks
 
 
 class PrecisionRecall(NamedTuple):
@@ -27,13 +27,6 @@ class DensityCoverage(NamedTuple):
 
     density: float
     coverage: float
-
-
-class MeanSpread(NamedTuple):
-    """A mean and the standard deviation of what was averaged."""
-
-    mean: float
-    spread: float
 
 
 def frechet_distance(x: Tensor, y: Tensor) -> float:
@@ -62,37 +55,28 @@ def frechet_distance_of_moments(mean_x: Tensor, cov_x: Tensor, mean_y: Tensor, c
     return float(value.clamp(min=0))
 
 
-def kernel_distance(x: Tensor, y: Tensor) -> float:
+def kernel_distance(x: Tensor, y: Tensor, within_y: float | None = None) -> float:
     """Unbiased squared maximum mean discrepancy under k(a, b) = (a.b / D + 1)^3; it may be negative.
+
+    Args:
+        within_y: `kernel_within(y)` where it is known already.
 
     Raises: ValueError for fewer than 2 rows.
     Source: Bińkowski et al. 2018, arXiv:1801.01401, section 2.1 and equation (4); Gretton et al. 2012, lemma 6.
     """
     _check(x, y, least=2)
-    x, y = x.double(), y.double()
-    n, m = len(x), len(y)
-    k_xx, k_yy = _cubic(x, x), _cubic(y, y)
-    within_x = (k_xx.sum() - k_xx.diagonal().sum()) / (n * (n - 1))
-    within_y = (k_yy.sum() - k_yy.diagonal().sum()) / (m * (m - 1))
-    return float(within_x + within_y - 2 * _cubic(x, y).mean())
+    within_y = kernel_within(y) if within_y is None else within_y
+    return kernel_within(x) + within_y - 2 * _cubic_sum(x, y) / (len(x) * len(y))
 
 
-def kernel_distance_of_subsets(x: Tensor, y: Tensor, *, size: int, count: int = 100, seed: int = 0) -> MeanSpread:
-    """Mean and standard deviation of `kernel_distance` over `count` random subsets of `size` rows of each set.
+def kernel_within(x: Tensor) -> float:
+    """Mean of the kernel of `kernel_distance` over all pairs of two rows of one set.
 
-    Raises: ValueError where a set has fewer rows than `size`.
-    Source: Bińkowski et al. 2018, arXiv:1801.01401, section 4 (100 subsets of 1,000).
+    Raises: ValueError for fewer than 2 rows.
     """
-    _check(x, y, least=size)
-    draw = torch.Generator().manual_seed(seed)
-    values = [
-        kernel_distance(
-            x[torch.randperm(len(x), generator=draw)[:size]], y[torch.randperm(len(y), generator=draw)[:size]]
-        )
-        for _ in range(count)
-    ]
-    mean = math.fsum(values) / count
-    return MeanSpread(mean, math.sqrt(math.fsum((v - mean) ** 2 for v in values) / max(count - 1, 1)))
+    _check(x, x, least=2)
+    itself = float(_cubic(x.double().square().sum(1) / x.shape[1]).sum())
+    return (_cubic_sum(x, x) - itself) / (len(x) * (len(x) - 1))
 
 
 def precision_recall(x: Tensor, y: Tensor, k: int = 3, radii_y: Tensor | None = None) -> PrecisionRecall:
@@ -137,22 +121,33 @@ def density_coverage(x: Tensor, y: Tensor, k: int = 5, radii_y: Tensor | None = 
     return DensityCoverage(inside / (k * len(x)), float(covered.double().mean()))
 
 
-def sliced_wasserstein(x: Tensor, y: Tensor, directions: int = 256, seed: int = 0) -> float:
+def sliced_wasserstein(
+    x: Tensor, y: Tensor, directions: int = 256, seed: int = 0, sorted_y: Tensor | None = None
+) -> float:
     """Sliced 2-Wasserstein distance: the root of the mean of W_2^2 over seeded random directions.
 
     In one dimension W_2^2 is the integral over u in [0, 1] of the squared difference of the two quantile functions.
     Both are steps, so the integral is a finite sum, exact for unequal n and m too.
 
+    Args:
+        sorted_y: `sorted_projections(y, directions, seed)` where they are known already.
+
     Source: Rabin et al. 2012; Bonneel et al. 2015, "Sliced and Radon Wasserstein barycenters of measures".
     """
     _check(x, y, least=1)
-    draw = torch.Generator().manual_seed(seed)
-    theta = torch.randn(directions, x.shape[1], generator=draw, dtype=torch.float64).to(x.device)
-    theta = theta / theta.norm(dim=1, keepdim=True)
-    px, py = (x.double() @ theta.T).sort(0).values, (y.double() @ theta.T).sort(0).values
+    px = sorted_projections(x, directions, seed)
+    py = sorted_projections(y, directions, seed) if sorted_y is None else sorted_y
     at_x, at_y, width = _shared_steps(len(x), len(y), x.device)
     squared = (width[:, None] * (px[at_x] - py[at_y]).square()).sum(0)
     return math.sqrt(float(squared.mean()))
+
+
+def sorted_projections(x: Tensor, directions: int, seed: int) -> Tensor:
+    """(n, directions) rows along seeded random directions, each direction in ascending order, float64."""
+    draw = torch.Generator().manual_seed(seed)
+    theta = torch.randn(directions, x.shape[1], generator=draw, dtype=torch.float64).to(x.device)
+    theta = theta / theta.norm(dim=1, keepdim=True)
+    return (x.double() @ theta.T).sort(0).values
 
 
 def copy_threshold(held_out: Tensor, train: Tensor, quantile: float = 0.05) -> float:
@@ -204,8 +199,15 @@ def _root(cov: Tensor) -> Tensor:
     return vectors * values.clamp(min=0).sqrt() @ vectors.T
 
 
-def _cubic(a: Tensor, b: Tensor) -> Tensor:
-    return (a @ b.T / a.shape[1] + 1) ** 3
+def _cubic(product: Tensor) -> Tensor:
+    """The kernel from a.b / D."""
+    return (product + 1) ** 3
+
+
+def _cubic_sum(x: Tensor, y: Tensor) -> float:
+    """Sum of the kernel over all pairs of rows, in blocks: the (n, m) matrix is never held."""
+    x, y = x.double() / x.shape[1], y.double()
+    return math.fsum(float(_cubic(x[rows] @ y.T).sum()) for rows in row_blocks(len(x), len(y)))
 
 
 def _shared_steps(n: int, m: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ..checkpoint import write_aside
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -106,7 +107,10 @@ class Report:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(self.plain(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        return [_write(folder / "report.json", text), _write(folder / "report.html", page(self))]
+        html = page(self)
+        write_aside(folder / "report.json", lambda aside: aside.write_text(text, encoding="utf-8"))
+        write_aside(folder / "report.html", lambda aside: aside.write_text(html, encoding="utf-8"))
+        return [folder / "report.json", folder / "report.html"]
 
     @staticmethod
     def read(path: str | Path) -> Report:
@@ -149,10 +153,3 @@ def spread_line(facts: dict[str, Any]) -> str:
 def number_or_text(value: Any) -> str:
     """Floats with four digits, anything else as it is."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _write(path: Path, text: str) -> Path:
-    aside = path.with_name(path.name + ".part")
-    aside.write_text(text, encoding="utf-8")
-    os.replace(aside, path)
-    return path

@@ -11,12 +11,14 @@ from typing import Any
 from ..conditioning.values import class_number
 from ..modality import Item, Modality, Sample
 from ..rng import generator
+from ..state import Encoded
 from .extractors import fingerprint
 from .pictures import pictures
 from .report import Report
 from .spec import Context, Extractor, ExtractorSource, Judged, MetricSpec, Track
 
 _LEAST = 12  # samples in a column; fewer leave too few neighbours in each part of it
+_CHUNK = 64  # items encoded at once, all padded to the largest of them
 
 
 def evaluate(
@@ -96,19 +98,41 @@ def jackknife(value: Callable[[Judged], float], judged: Judged, parts: int) -> f
 
 
 def _real(modality: Modality, items: Sequence[Item], words: str, seed: int, track: Track) -> Judged:
-    """Items as samples: each goes through `encode`, which knows its class number, and `decode`, which rounds."""
+    """Items as samples: they go through `encode`, which knows their class numbers, and `decode`, which rounds."""
     classes = [spec.name for spec in modality.conditions if spec.kind == "class"]
     advance = track(f"reading {len(items)} {words} items", len(items))
     samples: list[Sample] = []
     cond: list[dict[str, Any]] = []
-    for index, item in enumerate(items):
-        encoded = modality.encode([item], None, generator(seed, "evaluation", words, index))
-        samples += modality.decode(encoded.state, encoded.mask, encoded.aux)
-        found = {name: encoded.cond[name] for name in classes if name in encoded.cond}
-        numbers = {name: int(c.value[0]) if bool(c.present[0]) else None for name, c in found.items()}
-        cond.append(item.cond | numbers)
-        advance()
-    return Judged(samples, cond, [item.key for item in items])
+    for start in range(0, len(items), _CHUNK):
+        part = items[start : start + _CHUNK]
+        for encoded in _encoded(modality, part, seed, words, start):
+            samples += modality.decode(encoded.state, encoded.mask, encoded.aux)
+            cond += _class_numbers(encoded, classes)
+        for _ in part:
+            advance()
+    told = [item.cond | numbers for item, numbers in zip(items, cond, strict=True)]
+    return Judged(samples, told, [item.key for item in items])
+
+
+def _encoded(modality: Modality, items: Sequence[Item], seed: int, words: str, start: int) -> list[Encoded]:
+    """The items as one batch, or each alone where they cannot share one, such as those of several sizes."""
+    try:
+        return [modality.encode(items, None, generator(seed, "evaluation", words, start))]
+    except ValueError:  # where an item is at fault, it raises again, alone
+        return [
+            modality.encode([item], None, generator(seed, "evaluation", words, start + i))
+            for i, item in enumerate(items)
+        ]
+
+
+def _class_numbers(encoded: Encoded, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """For each sample of a batch the number of its class, None where it has none."""
+    found = {name: encoded.cond[name] for name in classes if name in encoded.cond}
+    numbers = {
+        name: [v if p else None for v, p in zip(c.value.tolist(), c.present.tolist(), strict=True)]
+        for name, c in found.items()
+    }
+    return [{name: values[i] for name, values in numbers.items()} for i in range(encoded.batch)]
 
 
 def _draw(judged: Judged, n: int, seed: int, word: str) -> Judged:

@@ -22,7 +22,9 @@ def feature_metrics(source: ExtractorSource) -> tuple[MetricSpec, ...]:
         return metrics.frechet_distance(*_features(candidate, reference, context))
 
     def kernel(candidate: Judged, reference: Judged, context: Context) -> float:
-        return metrics.kernel_distance(*_features(candidate, reference, context))
+        x, y = _features(candidate, reference, context)
+        within = reference.whole(f"kernel {_extractor(context).hash}", lambda: metrics.kernel_within(y))
+        return metrics.kernel_distance(x, y, within)
 
     def manifold(candidate: Judged, reference: Judged, context: Context) -> metrics.PrecisionRecall:
         extractor = _extractor(context)
@@ -57,7 +59,11 @@ def sliced_wasserstein(vectors: Vectors, of: str, directions: int = 256) -> Metr
 
     def compute(candidate: Judged, reference: Judged, context: Context) -> float:
         x, y = _vectors(candidate, vectors, of), _vectors(reference, vectors, of)
-        return metrics.sliced_wasserstein(x, y, directions, context.seed)
+        projected = reference.whole(
+            f"projections of {of}, {directions}, {context.seed}",
+            lambda: metrics.sorted_projections(y, directions, context.seed),
+        )
+        return metrics.sliced_wasserstein(x, y, directions, context.seed, projected)
 
     about = f"Wasserstein-2 distance of {of} along {directions} random directions; no network is involved."
     return MetricSpec("sliced Wasserstein", "lower", about, compute)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..conditioning.spec import ConditionSpec
 from ..conditioning.values import conditions
 from ..denoiser import Denoiser
-from ..posterior import Categorical, Continuous, Posterior, View
+from ..posterior import Posterior, View
 from ..state import Condition, Conditions, Known, Layout, State
 from .guidance import Guidance
 
@@ -45,7 +46,7 @@ class CFG(Guidance):
         if not denoiser.conditions and scale != 1:
             raise ValueError("CFG: the model has no conditions, so there is nothing to guide by")
         self.scale, self.interval, self.negative = float(scale), (low, high), dict(negative or {})
-        conditions(denoiser.conditions, self.negative, 1)  # refuse bad names and values now
+        self._other = conditions(denoiser.conditions, self.negative, 1)  # one row; refuses bad names and values now
 
     def forward(
         self,
@@ -56,22 +57,33 @@ class CFG(Guidance):
         known: Known | None = None,
         previous: Posterior | None = None,
     ) -> Posterior:
-        """The guided posterior; with a number for t, calls outside the interval cost one half."""
+        """The guided posterior. Where both halves would be the same, one is computed: at scale 1, with nothing asked for, and,
+        with a number for t, outside the interval.
+
+        Raises:
+            ValueError: a condition that the model was not trained with.
+        """
         low, high = self.interval
-        if self.scale == 1 or (not isinstance(t, Tensor) and not low <= t <= high):
+        unknown = set(cond) - {spec.name for spec in self.conditions}
+        if unknown:
+            raise ValueError(
+                f"unknown condition {', '.join(sorted(unknown))}; the model takes {_names(self.conditions)}"
+            )
+        outside = not isinstance(t, Tensor) and not low <= t <= high
+        if self.scale == 1 or outside or not (cond or self._other):
             return self.denoiser(state_t, t, layout, cond, known, previous)
+        batch = layout.mask.shape[0]
         both = self.denoiser(
-            {k: torch.cat([x, x]) for k, x in state_t.items()},
+            _twice(state_t),
             torch.cat([t, t]) if isinstance(t, Tensor) else t,
-            _twice(layout),
-            self._both(cond, layout.mask.shape[0], layout.mask.device),
+            _twice_layout(layout),
+            self._both(cond, batch, layout.mask.device),
+            None if known is None else Known(_twice(known.bits), _twice(known.values)),
             None
-            if known is None
-            else Known(*({k: torch.cat([x, x]) for k, x in s.items()} for s in (known.bits, known.values))),
-            None if previous is None else Posterior({k: _twice_view(v) for k, v in previous.items()}),
+            if previous is None
+            else Posterior({k: _Carried(torch.cat([v.carried] * 2)) for k, v in previous.items()}),
         )
-        with_, without = (Posterior({k: _half(v, i) for k, v in both.items()}) for i in (0, 1))
-        return with_.mix(without, self._weight(t))
+        return both.rows(0, batch).mix(both.rows(batch, 2 * batch), self._weight(t))
 
     def _weight(self, t: float | Tensor) -> float | Tensor:
         if not isinstance(t, Tensor) or self.interval == (0.0, 1.0):
@@ -83,7 +95,8 @@ class CFG(Guidance):
 
     def _both(self, cond: Conditions, batch: int, device: torch.device) -> Conditions:
         """The given conditions, then the negative ones, or none."""
-        other = {name: c.to(device) for name, c in conditions(self.conditions, self.negative, batch).items()}
+        self._other = {name: c.to(device) for name, c in self._other.items()}  # moves once
+        other = {name: c.expand(batch) for name, c in self._other.items()}
         names = [spec.name for spec in self.conditions if spec.name in cond or spec.name in other]
         return {name: _join(name, cond.get(name), other.get(name)) for name in names}
 
@@ -115,18 +128,21 @@ def _absent(c: Condition | None) -> Condition:
     return c.dropped(torch.ones_like(c.present))
 
 
-def _twice(layout: Layout) -> Layout:
+def _names(specs: Sequence[ConditionSpec]) -> str:
+    return ", ".join(spec.name for spec in specs) or "none"
+
+
+def _twice(state: State) -> State:
+    return {name: torch.cat([x, x]) for name, x in state.items()}
+
+
+def _twice_layout(layout: Layout) -> Layout:
     positions = None if layout.positions is None else torch.cat([layout.positions] * 2)
     return Layout(torch.cat([layout.mask] * 2), positions, layout.grid, layout.periodic)
 
 
-def _twice_view(view: View) -> View:
-    """A previous posterior for both halves: only what self-conditioning carries is kept."""
-    return _Carried(torch.cat([view.carried] * 2))
-
-
 class _Carried(View):
-    """A view of which only `carried` is needed."""
+    """A previous posterior for both halves, of which only what self-conditioning shows is kept."""
 
     def __init__(self, carried: Tensor) -> None:
         self._carried = carried
@@ -139,16 +155,8 @@ class _Carried(View):
     def carried(self) -> Tensor:
         return self._carried
 
+    def rows(self, start: int, stop: int) -> View:
+        return _Carried(self._carried[start:stop])
+
     def mix(self, other: View, weight: float | Tensor) -> View:
         raise ValueError("a carried estimate is not mixed")
-
-
-def _half(view: View, i: int) -> View:
-    """One half of a doubled view."""
-    if isinstance(view, Continuous):
-        n = view.output.shape[0] // 2
-        part = slice(i * n, (i + 1) * n)
-        at = view.at.map(lambda x: x[part] if x.ndim and x.shape[0] == 2 * n else x)
-        return Continuous(view.output[part], view.x_t[part], at, view.parametrization)
-    assert isinstance(view, Categorical)
-    return Categorical(view.logits.chunk(2)[i])

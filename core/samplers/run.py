@@ -73,7 +73,7 @@ def run(
         if i:
             noises = _noises(denoiser, encoded, row, seed, index, step)
             state = {
-                name: _linear(base[name], memory[name], row.fields[name], [n[name] for n in noises])
+                name: _linear(base[name], memory[name], row.fields[name], [n[name] for n in noises if name in n])
                 if name in row.fields
                 else _move(denoiser, name, base[name], base_time, time, posterior, noises[0][name], mask)
                 for name in base
@@ -127,8 +127,9 @@ def _move(
 
 
 def _noises(denoiser: Denoiser, encoded: Encoded, row: Row, seed: int, index: Tensor, step: int) -> list[State]:
-    """The step's noises, counted from 0; none where no field needs one."""
-    count = max((len(k.c) for k in row.fields.values()), default=0)
-    if len(row.fields) < len(denoiser.fields):
-        count = max(count, 1)
-    return [draw_noise(denoiser, encoded, seed, index, "step", step, j) for j in range(count)]
+    """The step's noises, counted from 0, each for the fields that need it: those that move by themselves need one."""
+    uses = {name: len(row.fields[name].c) if name in row.fields else 1 for name in denoiser.fields}
+    return [
+        draw_noise(denoiser, encoded, seed, index, "step", step, j, only=[name for name, n in uses.items() if n > j])
+        for j in range(max(uses.values()))
+    ]

@@ -175,8 +175,11 @@ class Image(Modality):
         return np.where(known[..., None], to_channels(given.data, sample.shape[-1]), sample)
 
     def read_known(self, file: File, item: Item) -> np.ndarray:
-        """A picture of the item's size: dark pixels are known, light ones (128 and above) are to be made."""
-        levels = read_pixels(file, channels=1)[..., 0]
+        """A picture of the given one's size: dark pixels are known, light ones (128 and above) are to be made.
+
+        It is cut and resized as images are.
+        """
+        levels = read_pixels(file, self.size, channels=1)[..., 0]
         if levels.shape != item.data.shape[:2]:
             there, here = (" x ".join(map(str, shape)) for shape in (levels.shape, item.data.shape[:2]))
             raise BadItem(file.location, f"is a mask of {there} pixels for an image of {here}: they must be equal")

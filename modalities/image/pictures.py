@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from ornstein.core.checkpoint import write_aside
 
 _TILE = 32  # smaller images are enlarged to about this side, so that a person can see them
 _GAP = 2
@@ -43,9 +43,8 @@ def save(images: Sequence[np.ndarray], folder: Path) -> list[Path]:
 def _save(image: np.ndarray, path: Path) -> Path:
     from PIL import Image
 
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    Image.fromarray(_plain(image)).save(aside, "PNG")
-    aside.replace(path)
+    picture = Image.fromarray(_plain(image))
+    write_aside(path, lambda aside: picture.save(aside, "PNG"))
     return path
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from ornstein.core.conditioning.spec import ConditionSpec
-from ornstein.core.conditioning.values import conditions
+from ornstein.core.conditioning.values import class_number, conditions
 
 LABEL = ConditionSpec("label", "class", 3, names=("cat", "dog", "7up"))
 DIGIT = ConditionSpec("digit", "class", 10)
@@ -116,3 +116,11 @@ def test_what_does_not_fit_is_refused(name, raw, n, words):
 def test_declarations_that_make_no_sense_are_refused(options, words):
     with pytest.raises(ValueError, match=words):
         ConditionSpec("c", **options)
+
+
+def test_names_that_are_numbers_are_names():
+    spec = ConditionSpec("kind", "class", 9, names=tuple("123456789"))
+    assert class_number(spec, "4") == 3
+    assert class_number(spec, 4) == 4
+    with pytest.raises(ValueError, match="kind=0 does not exist or is out of range"):
+        class_number(spec, "0")

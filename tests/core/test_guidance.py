@@ -10,8 +10,8 @@ from ornstein.core.backbones.backbone import Backbone
 from ornstein.core.conditioning.spec import ConditionSpec
 from ornstein.core.denoiser import Denoiser, NeuralDenoiser
 from ornstein.core.guidance import CFG, Guidance
-from ornstein.core.parametrization import V
-from ornstein.core.posterior import Pair, Posterior
+from ornstein.core.parametrization import EDM, X0, V
+from ornstein.core.posterior import Continuous, Pair, Posterior
 from ornstein.core.processes import Gaussian, Masked
 from ornstein.core.samplers import DDIM, run
 from ornstein.core.schedules import VP
@@ -246,3 +246,31 @@ def test_guidance_passes_on_what_the_denoiser_has():
         held = cls(denoiser)
         for part in ("fields", "processes", "conditions", "modality", "per_token_time", "self_conditioning"):
             assert getattr(held, part) == getattr(denoiser, part)
+
+
+def test_views_of_different_kinds_mix_as_pairs():
+    x_t, x0, eps = (torch.randn(B, N, 2, dtype=torch.float64) for _ in range(3))
+    at = Gaussian(VP(), V()).at(torch.full((B, 1, 1), 0.4, dtype=torch.float64))
+    x_t = at.alpha * x0 + at.sigma * eps
+    views = [Continuous(p.target(x0, eps, at), x_t, at, p) for p in (V(), X0(), EDM())] + [Pair(x0, eps, x_t, at)]
+    for a in views:
+        for b in views:
+            mixed = a.mix(b, 2.5)
+            torch.testing.assert_close(mixed.x0, x0, rtol=0, atol=1e-12)
+            torch.testing.assert_close(mixed.eps, eps, rtol=0, atol=1e-12)
+    apart = Pair(x0, -eps, x_t, at)  # as of two calls: x0 and eps do not add up to x_t
+    torch.testing.assert_close(apart.mix(views[0], 0.5).eps, 0 * eps)
+    assert torch.equal(apart.rows(1, 2).eps, -eps[1:2])
+
+
+def test_nothing_asked_for_costs_one_half():
+    denoiser, state, layout, _ = setting()
+    CFG(denoiser, 3.0)(state, 0.5, layout, {})
+    assert denoiser.backbone.calls[-1]["batch"] == B
+
+
+def test_a_condition_that_was_never_declared_is_refused():
+    denoiser, state, layout, _ = setting()
+    stray = {"lable": Condition(torch.zeros(B), torch.ones(B, dtype=torch.bool))}
+    with pytest.raises(ValueError, match="unknown condition lable; the model takes label, size"):
+        CFG(denoiser, 3.0)(state, 0.5, layout, stray)

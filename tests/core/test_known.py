@@ -210,3 +210,25 @@ def test_replacement_by_parts_has_the_matching_marginal():
     )["x"]
     assert (x[..., 0] == 1.5).all()
     assert 0.8 < float(x[..., 1].mean()) < 1.4  # replacement alone is biased: 1.35 is the truth, 0 what ignoring gives
+
+
+def test_pairs_between_given_tokens_are_made_at_the_time_that_is_asked_for():
+    """Positions given, distances asked for: an unknown pair of two whole tokens is no clean one."""
+    e = Field("e", "continuous", 1, Gaussian(Rectified(), V()), axes="pair")
+    x = Field("x", "continuous", 3, Gaussian(VP(), V()))
+    net = Recorder((x, e))
+    layout = Layout.of_sizes(torch.tensor([3]))
+    state = {"x": torch.ones(1, 3, 3, dtype=torch.float64), "e": torch.zeros(1, 3, 3, 1, dtype=torch.float64)}
+    bits = {"x": torch.ones(1, 3, 3, dtype=torch.bool), "e": torch.zeros(1, 3, 3, 1, dtype=torch.bool)}
+    bits["e"][0, 0, 1] = bits["e"][0, 1, 0] = True
+    denoiser = NeuralDenoiser(net, (x, e))
+    encoded = Encoded(state, layout, known=Known(bits, state))
+    posterior = denoiser(state, 0.5, layout, {}, encoded.known)
+    sigma = posterior["e"].at.sigma[0, :, :, 0]
+    assert sigma[0, 1] == 0  # given
+    assert sigma[0, 2] == sigma[2, 0] == 0.5
+    assert (posterior["x"].at.sigma == 0).all()
+    prior = draw_noise(denoiser, encoded, 0, torch.arange(1), "prior")["e"]
+    made = run(denoiser, DDIM(8).plan(denoiser.processes), encoded, seed=0)["e"]
+    assert (made - prior)[0, 0, 2].abs() > 0.1
+    assert made[0, 0, 1] == 0

@@ -153,7 +153,7 @@ def test_a_given_scaffold_is_exact_in_physical_units(denoiser, items):
         ({"n": 0}, "n and batch_size must be at least 1, found n=0"),
         ({"batch_size": 0}, "batch_size=0"),
         ({"precision": "half"}, "precision 'half' does not exist; choose from float32"),
-        ({"task": "conformer"}, "task 'conformer' needs given items"),
+        ({"task": "conformer"}, "a task, or known entries, need given items"),
     ],
 )
 def test_nonsense_is_refused(denoiser, items, options, words):
@@ -161,6 +161,10 @@ def test_nonsense_is_refused(denoiser, items, options, words):
         sample(denoiser, DDIM(2), **options)
     with pytest.raises(ValueError, match="task 'dock' does not exist for toy; choose from unconditional, conformer"):
         sample(denoiser, DDIM(2), task="dock", given=items[:1])
+    with pytest.raises(ValueError, match="task 'dock' does not exist"):
+        sample(denoiser, DDIM(2), task="dock", given=items[:1], known=[None])
+    with pytest.raises(ValueError, match="nothing of them is known: name a task"):
+        sample(denoiser, DDIM(2), given=items[:1])
     with pytest.raises(ValueError, match="2 known masks for 1 given items"):
         sample(denoiser, DDIM(2), given=items[:1], known=[None, None])
 

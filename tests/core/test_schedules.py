@@ -161,3 +161,12 @@ def test_nonsense_is_refused(build, words):
 def test_rectified_is_a_straight_line():
     assert torch.equal(Rectified().alpha(T), 1 - T)
     assert torch.equal(Rectified().sigma(T), T)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_cosine_reaches_zero_and_never_passes_it(dtype):
+    one = torch.ones((), dtype=dtype)
+    for s in torch.linspace(0.001, 0.2, 200).tolist():
+        assert Cosine(s).alpha(one) == 0
+        assert Cosine(s).log_snr(one) == -torch.inf
+        assert Cosine(s).alpha(0 * one) == 1

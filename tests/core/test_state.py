@@ -97,8 +97,10 @@ def test_a_token_is_known_whole_when_every_token_field_is():
     expected = torch.tensor([True, False, False, False, False]).expand(3, 5)
     assert torch.equal(known_of(x_bits, a_bits).whole(FIELDS, MASK), expected)
     assert not known_of(x_bits, None).whole(FIELDS, MASK).any()
-    whole = known_of(x_bits, a_bits).whole_entries(B, FIELDS, MASK)
-    assert whole.sum((1, 2)).tolist() == [1, 1, 1]
+    given = known_of(x_bits, a_bits)
+    assert not given.whole_entries(B, FIELDS, MASK).any()  # a pair that is not given is still to be made
+    given.bits["b"] = torch.ones(3, 5, 5, dtype=torch.bool)
+    assert given.whole_entries(B, FIELDS, MASK).sum((1, 2)).tolist() == [1, 1, 1]
     assert not known_of(x_bits, a_bits).whole({"b": B}, MASK).any()  # pairs alone make no token whole
 
 

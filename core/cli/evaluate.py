@@ -101,9 +101,7 @@ def _classes(denoiser: Denoiser, train: Sequence[Item], n: int, seed: int) -> As
     return {"n": n, "cond": {name: [row.get(name) for row in cond] for name in names}}, cond, {}
 
 
-def _posed(
-    denoiser: Denoiser, modality: Modality, held_out: Sequence[Item], n: int, task: str, seed: int
-) -> Asked:
+def _posed(denoiser: Denoiser, modality: Modality, held_out: Sequence[Item], n: int, task: str, seed: int) -> Asked:
     """One sample for each of n held-out items, posed by the task."""
     from ..rng import generator
 

@@ -57,7 +57,7 @@ def _check_class(path: str, where: str, has_base: bool, typed: list[str]) -> Non
         return
     if not _is_known(path):
         raise _refusal(path, where)
-    if not has_base and load_class(path, where).__module__.partition(".")[0] not in _own():
+    if not has_base and str(load_class(path, where).__module__).partition(".")[0] not in _own():
         raise _refusal(path, where)
 
 
@@ -82,8 +82,7 @@ def _check_text(text: str, where: str, typed: list[str]) -> None:
 def _refusal(text: str, where: str) -> ValueError:
     return ValueError(
         f"{where}: the run folder names {text}, which neither ornstein nor a registered plugin brings, and a shared folder must "
-        f"not run code of its own; where you trust it, type it as a word, as in {where}.name={text}, or take it away: "
-        f"{where}=null"
+        f"not run code of its own; where you trust it, give that key as a word of your own, or take it away: {where}=null"
     )
 
 

@@ -17,7 +17,12 @@ T = TypeVar("T")
 
 
 def read_all(
-    modality: Modality, rows: Sequence[Row], max_bad_share: float = 0.01, progress: bool = True
+    modality: Modality,
+    rows: Sequence[Row],
+    max_bad_share: float = 0.01,
+    progress: bool = True,
+    before: Sequence[BadItem] = (),
+    total: int | None = None,
 ) -> tuple[list[Item], list[BadItem]]:
     """Read every row; a bad item is left out of the items and returned beside them.
 
@@ -26,6 +31,8 @@ def read_all(
         rows: the rows, in the order of the items.
         max_bad_share: largest allowed share of bad items, 0 to 1; 0 allows none.
         progress: show a bar where reading takes more than 2 s.
+        before: bad items of other parts of the same data, which count too.
+        total: rows of the whole data, of which the share is taken; None: these are all.
 
     Raises:
         ValueError: more items are bad, or all are.
@@ -43,7 +50,7 @@ def read_all(
             bad[i] = error
     named = [bad[i] for i in sorted(bad)]
     good = [item for item in items if item is not None]
-    _hold_budget(named, len(rows), max_bad_share)
+    _hold_budget([*before, *named], len(rows) if total is None else total, max_bad_share)
     return good, named
 
 

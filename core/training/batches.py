@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -115,21 +116,30 @@ class Stream(Sampler[Order]):
 
 
 class HeldOut(Sampler[Order]):
-    """The batches of a held-out part: items in order, each once, every W-th batch for each of W processes.
+    """The batches of a held-out part: items in order, each once; every process has as many batches as any other.
 
     A sample's place is that of a fixed permutation, so that times spread over the places do not follow the order of the files.
 
     Args:
         items: number of items.
-        batch_size: largest number of samples in a batch.
+        batch_size: largest number of samples in a batch, or one more where the items do not divide among the processes.
         seed: of the permutation.
         rank: of this process.
         world: number of processes.
+
+    Raises:
+        ValueError: fewer items than processes.
     """
 
     def __init__(self, items: int, batch_size: int, seed: int = 0, rank: int = 0, world: int = 1) -> None:
+        if items < world:
+            raise ValueError(
+                f"{items} held-out items cannot be divided among {world} processes: hold out more (data.split, more files), "
+                "set trainer.devices to fewer, or train without validation (trainer.limit_val_batches=0)"
+            )
         place = generator(seed, "held-out").permutation(items)
-        parts = [range(i, min(i + batch_size, items)) for i in range(0, items, batch_size)]
+        batches = world * min(math.ceil(items / (world * batch_size)), items // world)
+        parts = [range(i * items // batches, (i + 1) * items // batches) for i in range(batches)]
         self.orders = [Order(0, tuple(part), tuple(int(place[i]) for i in part)) for part in parts[rank::world]]
 
     def __iter__(self) -> Iterator[Order]:
@@ -190,6 +200,28 @@ class Encoder(Dataset[Batch]):
     def _rng(self, purpose: str, number: int, place: int) -> np.random.Generator:
         part = "train" if self.augment else "held-out"
         return generator(self.seed, part, purpose, number, place)
+
+
+def encodable(modality: Modality, items: Sequence[Item], train: Sequence[Item]) -> tuple[list[Item], list[str]]:
+    """The items that the fitted modality takes, and for each of the others what it says of it.
+
+    Only items with a condition that no training item has are tried: names and numbers are compared, other values always tried.
+    """
+    seen = {pair for item in train for pair in _comparable(item)}
+    kept, foreign = [], []
+    for item in items:
+        pairs = _comparable(item)
+        try:
+            if len(pairs) < len(item.cond) or not seen.issuperset(pairs):
+                modality.encode([item], None, generator(0, "encodable"))
+            kept.append(item)
+        except (ValueError, LookupError) as error:
+            foreign.append(str(error) if item.key in str(error) else f"{item.key}: {error}")
+    return kept, foreign
+
+
+def _comparable(item: Item) -> list[tuple[str, str | int | float]]:
+    return [(name, value) for name, value in item.cond.items() if isinstance(value, str | int | float)]
 
 
 def _each(value: Any, move: Callable[[Tensor], Tensor]) -> Any:

@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +18,8 @@ from ..modality import BadItem, Item, Modality
 from ..rng import key
 from ..sources import Row, Source, open_source, read_all, split
 from ..tasks import Task
-from .batches import Batch, Encoder, HeldOut, Stream
+from .batches import Batch, Encoder, HeldOut, Stream, encodable
+from .saving import learnt
 
 PARTS = {"fit": ("train", "validation"), "validate": ("train", "validation"), "test": ("train", "test")}
 
@@ -27,7 +29,8 @@ class OrnsteinDataModule(LightningDataModule):
 
     The order of batches is endless and counted: batch g is a pure function of (seed, g), the same for any number of workers,
     and W processes of `batch_size` equal one of W times that. Decoded items are kept in memory. The modality is fitted on the
-    training items, by the first process; a resumed run takes what its checkpoint holds instead.
+    training items, by the first process, unless `resume` has given it what a checkpoint holds. Held-out items that it cannot
+    encode, such as those of a class that training never sees, are left out, with a warning.
 
     Args:
         modality: the kind of data, the same object as the module's.
@@ -40,7 +43,7 @@ class OrnsteinDataModule(LightningDataModule):
         split: shares of train, validation and test, where the data has no official split.
         group_by: column of rows that stay in one part (a person, a scene).
         tasks: shares of the modality's tasks, by name; None: unconditional alone.
-        max_bad_share: largest share of unreadable files that does not stop the run.
+        max_bad_share: largest share of unreadable files, among those of all parts, that does not stop the run.
         limit: at most so many items of each part, chosen by the seed, for quick tries; None: all.
         seed: of the split, the order, augmentation and poses.
 
@@ -102,31 +105,35 @@ class OrnsteinDataModule(LightningDataModule):
             raise LookupError(_nearest("data set", name, sets))
         return sets[name]
 
+    def resume(self, checkpoint: str | Path) -> None:
+        """Give the modality what it learnt in the run of a checkpoint, before `Trainer.fit(..., ckpt_path=checkpoint)`.
+
+        Without it `setup` fits anew, and Lightning, which loads the checkpoint later, puts the older state in its place.
+
+        Raises:
+            FileNotFoundError, ValueError: no checkpoint, or one of another modality.
+        """
+        own = learnt(checkpoint, self.modality)
+        self.modality.load_state({name: x.clone() for name, x in own["tensors"].items()}, own["plain"])
+        self._fitted = True
+
     def setup(self, stage: str | None = None) -> None:
         """Read the parts of a stage, fit the modality where nobody has, and count the run in steps."""
         for part in PARTS.get(stage or "fit", ("train", "validation", "test")):
             self.read(part)
         if not self._fitted:
             self._fit()
+        rank_zero_info(f"data: {', '.join(f'{len(items):,} {part}' for part, items in self.parts.items())} items")
         if self.trainer is not None and stage == "fit":
             count_in_steps(self.trainer, len(self.parts["train"]), self.batch_size)
 
     def read(self, part: str) -> list[Item]:
         """The decoded items of `train`, `validation` or `test`, read once."""
         if not self._rows:
-            self._rows = split(self.source().rows(), self.seed, self.split, self.group_by)
+            rows = split(self.source().rows(), self.seed, self.split, self.group_by)
+            self._rows = {name: self._limited(of_part) for name, of_part in rows.items()}
         if part not in self.parts:
-            rows = self._limited(self._rows[part])
-            if not rows and part == "train":
-                raise ValueError(f"data: no training items; root={self.root}, name={self.name}")
-            first = self.trainer is None or self.trainer.is_global_zero
-            self.parts[part], bad = (
-                read_all(self.modality, rows, self.max_bad_share, progress=first) if rows else ([], [])
-            )
-            self.bad += bad
-            if bad:
-                named = "; ".join(str(error) for error in bad[:3])
-                rank_zero_warn(f"{len(bad)} of {len(rows)} {part} files cannot be read and are left out: {named}")
+            self.parts[part] = self._read(part, self._rows[part])
         return self.parts[part]
 
     def train_dataloader(self) -> DataLoader:
@@ -165,6 +172,19 @@ class OrnsteinDataModule(LightningDataModule):
         if differ and self.trainer is not None and self.trainer.training:
             rank_zero_warn(f"the run goes on with other data than it began with: {'; '.join(differ)}")
 
+    def _read(self, part: str, rows: Sequence[Row]) -> list[Item]:
+        first = self.trainer is None or self.trainer.is_global_zero
+        total = sum(map(len, self._rows.values()))
+        items, bad = read_all(self.modality, rows, self.max_bad_share, first, self.bad, total)
+        self.bad += bad
+        named = "; ".join(str(error) for error in bad[:3])
+        if part == "train" and not items:
+            found = f"none of the {len(rows):,} training files can be read: {named}" if bad else "no training items"
+            raise ValueError(f"data: {found}; root={self.root}, name={self.name}")
+        if bad:
+            rank_zero_warn(f"{len(bad)} of {len(rows)} {part} files cannot be read and are left out: {named}")
+        return items
+
     def _fit(self) -> None:
         """Fit the modality in the first process and share what it learnt."""
         first = self.trainer is None or self.trainer.is_global_zero
@@ -175,14 +195,21 @@ class OrnsteinDataModule(LightningDataModule):
             if not first:
                 self.modality.load_state(*state)
         self._fitted = True
-        rank_zero_info(f"data: {', '.join(f'{len(items):,} {part}' for part, items in self.parts.items())} items")
 
     def _held_out(self, part: str) -> DataLoader | list:
-        items = self.parts[part]
-        rank, world = self._place()
-        orders = HeldOut(len(items), self.batch_size, self.seed, rank, world)
+        # Here, and not in `setup`, the modality is the one that training uses: Lightning has loaded the checkpoint by now.
+        items, foreign = encodable(self.modality, self.parts[part], self.parts["train"])
+        if foreign:
+            rank_zero_warn(
+                f"{len(foreign)} of {len(self.parts[part])} {part} items do not fit what was learnt from the training items "
+                f"and are left out: {'; '.join(foreign[:3])}. To keep them, bring their like into the training part: "
+                "more files, another data.split, data.seed or data.group_by"
+            )
+        self.parts[part] = items
         if not items:
             return []
+        rank, world = self._place()
+        orders = HeldOut(len(items), self.batch_size, self.seed, rank, world)
         return self._loader(Encoder(self.modality, items, self._chosen, self.seed, len(items), augment=False), orders)
 
     def _loader(self, encoder: Encoder, orders: Stream | HeldOut) -> DataLoader:

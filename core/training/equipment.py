@@ -7,8 +7,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch.accelerators import MPSAccelerator
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_info
 
 from .callbacks import Export, Pictures, Stopping
 from .metrics_csv import MetricsCSV
@@ -61,7 +63,16 @@ def equipment(
         "plugins": [AtomicCheckpointIO()],
         "use_distributed_sampler": False,
         "enable_model_summary": False,
+        **served_device(),
     }
+
+
+def served_device() -> dict[str, Any]:
+    """The CPU, said aloud, where Lightning would take Apple's GPU (MPS): it has no float64, in which times are drawn."""
+    if not MPSAccelerator.is_available():
+        return {}
+    rank_zero_info("Apple's GPU (MPS) is not served, since it has no float64: this runs on the CPU")
+    return {"accelerator": "cpu"}
 
 
 def quiet() -> None:

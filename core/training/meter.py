@@ -30,7 +30,7 @@ class Meter:
         rows = [total, torch.ones_like(total), *(fields[name] for name in self.fields)]
         row = torch.stack([x.detach().float() for x in rows])
         row = row.where(row.sum(0).isfinite(), 0.0)  # a sample without a number would hide all others
-        bins = sum((c_noise.detach() >= edge).long() for edge in EDGES)
+        bins = torch.stack([c_noise.detach() >= edge for edge in EDGES]).sum(0)
         table = torch.zeros(BINS, len(row), device=row.device).index_add_(0, bins, row.T)
         self.sums = table if self.sums is None else self.sums.to(table.device).add_(table)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.plugins import MixedPrecision
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
@@ -19,7 +20,7 @@ from ..backbones.backbone import Backbone
 from ..conditioning.spec import ConditionSpec
 from ..denoiser import Denoiser, NeuralDenoiser
 from ..modality import Modality
-from ..objective import Loss, Objective
+from ..objective import Objective
 from ..processes import Process
 from ..rng import key
 from ..samplers import Sampler
@@ -29,6 +30,7 @@ from .ema import EMA
 from .initial import start_from
 from .meter import Meter
 from .optimizer import AdamW
+from .saving import learnt
 from .watch import Stopwatch, Suspect
 
 BackboneFactory = Callable[[tuple[Field, ...], tuple[ConditionSpec, ...], int], Backbone]
@@ -93,18 +95,30 @@ class DiffusionModule(LightningModule):
         self.row: dict[str, float] = {}  # the last row of the training log
         self._watch = Stopwatch()
         self._suspect: Suspect | None = None
+        self._held_out_stack = ExitStack()  # holds the averaged weights while a held-out part is looked at
 
     # Building.
+
+    def configure_callbacks(self) -> list[Callback]:
+        """What puts the weights back where an exception cuts validation short."""
+        there = any(isinstance(callback, Restoring) for callback in self.trainer.callbacks)  # type: ignore[attr-defined]
+        return [] if there else [Restoring()]
 
     def configure_model(self) -> None:
         """Build the network from what the modality learnt of its data.
 
         Raises:
-            ValueError: a precision that is not served, two modality objects, an objective that does not fit the network.
+            ValueError: a precision or a device that is not served, two modality objects, an objective that does not fit the
+                network.
         """
         precision = "32-true" if self._trainer is None else self._trainer.precision
         if precision not in PRECISIONS:
             raise ValueError(f"trainer.precision={precision} is not served; choose from {', '.join(PRECISIONS)}")
+        if self._trainer is not None and self._trainer.strategy.root_device.type == "mps":
+            raise ValueError(
+                "trainer.accelerator: Apple's GPU (MPS) is not served, since it has no float64, in which times are drawn: "
+                "set trainer=cpu"
+            )
         data = getattr(self._trainer, "datamodule", None)
         if data is not None and data.modality is not self.modality:
             raise ValueError("the module and the data module hold two modality objects: give both the same one")
@@ -175,7 +189,8 @@ class DiffusionModule(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The mean loss of a batch."""
         reseed(key(self.seed, "dropout", batch.number, self.global_rank) >> 1, self.device)
-        loss = self._loss(batch, self.seed, batch.number)
+        draw = self.objective.draw(self.network, batch.encoded, self.seed, batch.number, batch.index, batch.total)
+        loss = self.objective(self.network, batch.encoded, draw)
         self._watch.count(batch.total)
         self._meter.add(loss.total, loss.fields, self.network.c_noise(loss.t))
         mean = loss.total.mean()
@@ -222,19 +237,34 @@ class DiffusionModule(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """The loss of the averaged weights under draws that never change."""
-        self._held_out_step(batch, "validation")
+        self._held_out_step(batch, batch_idx, "validation")
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """The same on the test part."""
-        self._held_out_step(batch, "test")
+        self._held_out_step(batch, batch_idx, "test")
+
+    def on_validation_epoch_start(self) -> None:
+        """Put the averaged weights in, for the whole part."""
+        self._held_out_stack.enter_context(self.aside())
+        self._held_out_stack.enter_context(self.averaged())
+
+    def on_test_epoch_start(self) -> None:
+        """The same for the test part."""
+        self.on_validation_epoch_start()
 
     def on_validation_epoch_end(self) -> None:
-        """Log the means over the validation part."""
+        """Put the weights in training back, and log the means over the validation part."""
+        self.restore()
         self._log_held_out("val")
 
     def on_test_epoch_end(self) -> None:
-        """Log the means over the test part."""
+        """The same for the test part."""
+        self.restore()
         self._log_held_out("test")
+
+    def restore(self) -> None:
+        """End what the start of a held-out part began, if it still lasts."""
+        self._held_out_stack.close()
 
     @contextmanager
     def aside(self) -> Iterator[None]:
@@ -266,11 +296,7 @@ class DiffusionModule(LightningModule):
         Raises:
             ValueError: a checkpoint of another modality, or not of this framework.
         """
-        own = checkpoint.get("ornstein")
-        if own is None:
-            raise ValueError("the checkpoint was not written by ornstein: it holds no modality")
-        if own["modality"] != self.modality.name:
-            raise ValueError(f"the checkpoint is of modality {own['modality']!r}, the recipe of {self.modality.name!r}")
+        own = learnt(checkpoint, self.modality)
         fitted = self._signature()
         self.modality.load_state(own["tensors"], own["plain"])
         if self._signature() != fitted:
@@ -290,13 +316,14 @@ class DiffusionModule(LightningModule):
 
     # Inside.
 
-    def _loss(self, batch: Batch, seed: int, step: int) -> Loss:
-        draw = self.objective.draw(self.network, batch.encoded, seed, step, batch.index, batch.total)
-        return self.objective(self.network, batch.encoded, draw)
-
-    def _held_out_step(self, batch: Batch, part: str) -> None:
-        with self.aside(), self.averaged():
-            loss = self._loss(batch, key(self.seed, part), 0)
+    def _held_out_step(self, batch: Batch, batch_idx: int, part: str) -> None:
+        """One draw for the whole part, which spreads the times over it, but a coin of self-conditioning for each batch."""
+        seed = key(self.seed, part)
+        draw = self.objective.draw(self.network, batch.encoded, seed, 0, batch.index, batch.total)
+        number = batch_idx * self.trainer.world_size + self.global_rank
+        coin = key(seed, "self-conditioning", number) * 2.0**-64
+        draw = replace(draw, self_condition=coin < self.objective.self_conditioning)
+        loss = self.objective(self.network, batch.encoded, draw)
         self._held_out.add(loss.total, loss.fields, self.network.c_noise(loss.t))
 
     def _log_held_out(self, part: str) -> None:
@@ -319,6 +346,15 @@ class DiffusionModule(LightningModule):
             logger.log_metrics(values, step)
         self.log_dict(values, logger=False)
         self.row = values
+
+
+class Restoring(Callback):
+    """Puts the weights in training back where an exception leaves the averaged ones in."""
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Before anything is saved of the run."""
+        if isinstance(pl_module, DiffusionModule):
+            pl_module.restore()
 
 
 def reseed(seed: int, device: torch.device) -> None:

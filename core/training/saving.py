@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from ..checkpoint import write_aside
+from ..modality import Modality
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -42,14 +43,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             FileNotFoundError: there is no such file.
             ValueError: the file is cut short or is no checkpoint.
         """
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"{path}: there is no such checkpoint")
-        try:
-            return torch.load(path, map_location=map_location, weights_only=True)
-        except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
-            size = Path(path).stat().st_size
-            reason = (str(error).strip() or "it ends too early").splitlines()[0].partition(". ")[0]
-            raise ValueError(f"{path} ({size:,} bytes) is not a whole checkpoint: {reason}") from error
+        return _read(Path(path), map_location)
 
 
 class Checkpoints(ModelCheckpoint):
@@ -112,6 +106,25 @@ class Checkpoints(ModelCheckpoint):
         """Nothing to take back."""
 
 
+def learnt(checkpoint: Mapping[str, Any] | str | Path, modality: Modality) -> dict[str, Any]:
+    """What a checkpoint, or its file, holds beside Lightning's own: the modality's state, the averages, the counters.
+
+    Of a file, tensors are mapped into memory and not read until they are used.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a file that is no checkpoint, one of another modality, or not of this framework.
+    """
+    if isinstance(checkpoint, str | Path):
+        checkpoint = _read(Path(checkpoint), "cpu", mmap=True)
+    own = checkpoint.get("ornstein")
+    if own is None:
+        raise ValueError("the checkpoint was not written by ornstein: it holds no modality")
+    if own["modality"] != modality.name:
+        raise ValueError(f"the checkpoint is of modality {own['modality']!r}, the recipe of {modality.name!r}")
+    return own
+
+
 def stepped(trainer: Trainer) -> bool:
     """Whether the batch that just ended was the last of its optimizer step, where gradients are accumulated."""
     return not trainer.fit_loop._should_accumulate()
@@ -143,3 +156,14 @@ def keep(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         save_whole(target, lambda aside: shutil.copyfile(source, aside))
+
+
+def _read(path: Path, map_location: Any, mmap: bool = False) -> dict[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such checkpoint")
+    try:
+        return torch.load(path, map_location=map_location, weights_only=True, mmap=mmap)
+    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
+        size = path.stat().st_size
+        reason = (str(error).strip() or "it ends too early").splitlines()[0].partition(". ")[0]
+        raise ValueError(f"{path} ({size:,} bytes) is not a whole checkpoint: {reason}") from error

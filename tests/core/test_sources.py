@@ -429,6 +429,14 @@ def test_nothing_but_bad_items_is_never_allowed():
     assert read_all(Reader(), []) == ([], [])
 
 
+def test_the_share_counts_over_the_whole_of_which_the_rows_are_a_part():
+    before = read_all(Reader(), made(9, 1), 0.1)[1]
+    items, bad = read_all(Reader(), made(0, 1), 0.02, before=before, total=100)
+    assert (items, len(bad)) == ([], 1)  # none of this part, but others
+    with pytest.raises(ValueError, match=r"2 of 100 files \(2\.00%\) .*memory!00000: holds a zero; memory!00000"):
+        read_all(Reader(), made(0, 1), 0.01, before=before, total=100)
+
+
 def test_a_compressed_tar_is_read_in_its_own_order(tmp_path):
     files = {f"{i}.txt": bytes([i + 1]) for i in range(30)}
     rows = open_source(tar_of(tmp_path / "x.tar.gz", files), TXT).rows()

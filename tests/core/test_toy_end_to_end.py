@@ -22,7 +22,7 @@ from ornstein.core.training.module import DiffusionModule
 from ornstein.core.training.optimizer import AdamW
 from toy import Toy, figures
 
-STEPS = 150
+STEPS = 200
 
 
 def small(fields, conditions, axes):

@@ -158,30 +158,22 @@ def test_every_part_names_what_exists(group, name):
     assert names.to_names(tree, (group,)) == part
 
 
-BASES = {
-    "sampler": ("ornstein.core.samplers", "Sampler"),
-    "process": ("ornstein.core.processes", "Process"),
-    "schedule": ("ornstein.core.schedules", "Schedule"),
-    "parametrization": ("ornstein.core.parametrization", "Parametrization"),
-    "times": ("ornstein.core.objective", "TimeDensity"),
-    "weight": ("ornstein.core.objective", "Weight"),
-    "grid": ("ornstein.core.samplers.grid", "Grid"),
-    "ema": ("ornstein.core.training.ema", "EMA"),
-}
+ABOUT_A_MODEL = ("modality", "backbone", "guidance", *names.FIXED)  # they are built around something else
+BUILT = [group for group in names.BASES if group not in ABOUT_A_MODEL]
 
 
-@pytest.mark.parametrize("group", BASES)
+@pytest.mark.parametrize("group", BUILT)
 def test_every_name_and_every_part_builds_its_object(group):
-    base = names.load_class(".".join(BASES[group]), group)
+    base = names.load_class(names.BASES[group], group)
     for name in names.GROUPS[group]:
         assert isinstance(build(base, group, name), base)
     for name, path in providers.parts().get(group, {}).items():
         assert isinstance(build(base, group, yaml.safe_load(path.read_text())), base), name
 
 
-@pytest.mark.parametrize("group", BASES)
+@pytest.mark.parametrize("group", BUILT)
 def test_every_class_has_a_name(group):
-    base = names.load_class(".".join(BASES[group]), group)
+    base = names.load_class(names.BASES[group], group)
     named = {names.load_class(entry.path, group) for entry in names.GROUPS[group].values()}
     missing = [c for c in _concrete(base) if c.__module__.startswith("ornstein.") and c not in named]
     assert not missing
@@ -204,6 +196,8 @@ def _concrete(base):
         ({"name": "ddim", "grid": {"name": "karas"}}, "karras"),
         ({"name": "ddim", "grid": {"rho": 3}}, "has no name"),
         ({"name": "no.such.Sampler"}, "cannot be imported"),
+        ({"name": "timeit.timeit"}, "is no Sampler"),
+        ({"name": "ddim", "grid": {"name": "ornstein.core.samplers.DDIM"}}, "is no Grid"),
     ],
 )
 def test_a_wrong_part_is_refused_in_the_words_of_the_recipe(part, said):
@@ -218,6 +212,18 @@ def test_a_class_of_ones_own_is_named_by_its_path():
     from ornstein.core.samplers import DDIM, Sampler
 
     assert isinstance(build(Sampler, "sampler", {"name": "ornstein.core.samplers.DDIM", "steps": 3}), DDIM)
+
+
+def test_every_group_of_classes_says_what_they_must_be():
+    assert set(names.GROUPS) <= set(names.BASES)
+    for base in names.BASES.values():
+        assert isinstance(names.load_class(base, "test"), type)
+
+
+def test_a_process_of_a_field_must_be_a_process():
+    tree = {"process": {"a": {"class_path": "ornstein.core.samplers.DDIM", "init_args": {}}}}
+    with pytest.raises(LookupError, match=r"process\.a: .* is no Process"):
+        names.check_keys(tree)
 
 
 def test_splitting_a_command_line():

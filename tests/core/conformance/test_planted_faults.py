@@ -133,6 +133,43 @@ class ShapesSwapped(Encodes):
         return replace(encoded, cond={**encoded.cond, "shape": replace(shape, value=1 - shape.value)})
 
 
+class Captioned(Encodes):
+    """Spoils the caption."""
+
+    def spoil(self, encoded):
+        return replace(encoded, cond={**encoded.cond, "caption": self.spell(encoded.cond["caption"])})
+
+
+class CaptionAsNumbers(Captioned):
+    def spell(self, caption):
+        return replace(caption, value=caption.value.float())
+
+
+class CaptionWithoutAMask(Captioned):
+    def spell(self, caption):
+        return replace(caption, mask=None)
+
+
+class CaptionOfLetters(Captioned):
+    def spell(self, caption):
+        return replace(caption, value=caption.value + 0x400)
+
+
+class CaptionTooLong(Captioned):
+    def spell(self, caption):
+        return replace(caption, value=caption.value.repeat(1, 2), mask=caption.mask.repeat(1, 2))
+
+
+class CaptionInCapitals(Captioned):
+    def spell(self, caption):
+        return replace(caption, value=caption.value - 32 * (caption.value >= ord("a")))
+
+
+class CaptionCutShort(Captioned):
+    def spell(self, caption):
+        return replace(caption, mask=caption.mask & (torch.arange(caption.mask.shape[1]) < 5))
+
+
 class AnyShapeWillDo(Toy):
     def encode(self, items, known, rng):
         known_shapes = [i if i.cond.get("shape") in (None, "ring", "chain") else replace(i, cond={}) for i in items]
@@ -353,6 +390,10 @@ BROKEN = [
     ("encode_gives_a_batch", HalfPrecision),
     ("encode_gives_a_batch", PadsInFront),
     ("encode_gives_a_batch", OneAuxForAll),
+    ("encode_gives_a_batch", CaptionAsNumbers),
+    ("encode_gives_a_batch", CaptionWithoutAMask),
+    ("encode_gives_a_batch", CaptionOfLetters),
+    ("encode_gives_a_batch", CaptionTooLong),
     ("encode_keeps_to_its_ranges", GarbageInPadding),
     ("encode_keeps_to_its_ranges", MaskClassInData),
     ("encode_keeps_to_its_ranges", OneSidedBonds),
@@ -360,6 +401,8 @@ BROKEN = [
     ("encode_looks_at_one_item_at_a_time", ScaledByTheBatch),
     ("model_space_has_unit_scale", InNanometres),
     ("conditions_mean_what_people_type", ShapesSwapped),
+    ("conditions_mean_what_people_type", CaptionInCapitals),
+    ("conditions_mean_what_people_type", CaptionCutShort),
     ("wrong_conditions_are_refused", AnyShapeWillDo),
     ("decode_undoes_encode", ForgetsTheScale),
     ("decode_takes_any_state", DropsWhatItDislikes),

@@ -4,8 +4,10 @@ import math
 
 import pytest
 import torch
-from ornstein.core.evaluation import metrics
+from ornstein.core.evaluation import distances, metrics
 from ornstein.core.evaluation.distances import nearest, neighbour_radii
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 
 def normal(n: int, d: int, seed: int) -> torch.Tensor:
@@ -76,13 +78,33 @@ def test_kernel_distance_equals_that_of_sklearn_without_the_diagonals():
     assert metrics.kernel_distance(x, y) == pytest.approx(sum(within) - 2 * k_xy.mean(), rel=1e-10)
 
 
-def test_kernel_distance_of_subsets_averages_to_the_whole_and_is_seeded():
-    x, y = normal(200, 4, 1), normal(200, 4, 2) + 0.5
-    found = metrics.kernel_distance_of_subsets(x, y, size=50, count=200, seed=3)
-    assert found == metrics.kernel_distance_of_subsets(x, y, size=50, count=200, seed=3)
-    assert found.mean == pytest.approx(metrics.kernel_distance(x, y), abs=4 * found.spread / math.sqrt(200))
-    with pytest.raises(ValueError, match="at least 500"):
-        metrics.kernel_distance_of_subsets(x, y, size=500)
+class Largest(TorchDispatchMode):
+    """The most entries that any tensor has which is made within the block."""
+
+    entries = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        self.entries = max([self.entries, *(x.numel() for x in tree_leaves(out) if isinstance(x, torch.Tensor))])
+        return out
+
+
+def test_kernel_distance_holds_no_matrix_of_all_pairs(monkeypatch):
+    x, y = normal(500, 3, 1), normal(700, 3, 2) + 0.4
+    whole = metrics.kernel_distance(x, y)
+    monkeypatch.setattr(distances, "_BLOCK", 10_000)
+    with Largest() as made:
+        assert metrics.kernel_distance(x, y) == pytest.approx(whole, rel=1e-12)
+    assert made.entries <= 10_000
+
+
+def test_what_is_known_of_the_reference_changes_no_value():
+    x, y, nobody = normal(40, 3, 1), normal(50, 3, 2), torch.full((50, 3), torch.nan)
+    expected = metrics.kernel_distance(x, y)
+    assert metrics.kernel_distance(x, y, metrics.kernel_within(y)) == expected
+    assert metrics.sliced_wasserstein(x, nobody, 8, 3, metrics.sorted_projections(y, 8, 3)) == (
+        metrics.sliced_wasserstein(x, y, 8, 3)
+    )
 
 
 def test_dropping_modes_lowers_recall_and_coverage_but_not_precision():

@@ -4,16 +4,20 @@ import io
 import json
 import math
 import re
+from dataclasses import replace
 from html import escape
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
+from matplotlib.image import imread
 from ornstein.core.conditioning.spec import ConditionSpec
-from ornstein.core.evaluation import Judged, Learned, MetricSpec, Report, evaluate
+from ornstein.core.evaluation import Judged, Learned, MetricSpec, Report, evaluate, metrics
+from ornstein.core.evaluation.pictures import as_pixels, png
 from ornstein.core.evaluation.report import number, standing
-from ornstein.core.evaluation.run import jackknife
+from ornstein.core.evaluation.run import _real, jackknife
 from ornstein.core.evaluation.standard import class_accuracy, feature_metrics, memorisation, sliced_wasserstein
 from ornstein.core.modality import Item, Modality
 from ornstein.core.parametrization import Flow
@@ -186,6 +190,58 @@ def test_given_items_reach_the_metrics_and_are_pasted_into_the_floor():
     assert report.facts["task"] == "fill"
 
 
+def counted(function, calls):
+    """The function, which notes the number of rows of each call."""
+
+    def noted(x, *rest):
+        calls.append(len(x))
+        return function(x, *rest)
+
+    return noted
+
+
+def test_what_a_metric_needs_of_the_reference_is_worked_out_once(monkeypatch):
+    seen = {"kernel_within": [], "sorted_projections": []}
+    for name in seen:
+        monkeypatch.setattr(metrics, name, counted(getattr(metrics, name), seen[name]))
+    judge(draw(100, 3))
+    for calls in seen.values():
+        assert calls.count(len(TRAIN)) == 1
+        assert len(calls) == 1 + 3 * (1 + 5)  # the reference, and each column whole and without each of its parts
+
+
+class Batches(Points):
+    """Counts its batches; `mixed` items cannot share one."""
+
+    mixed = False
+
+    def encode(self, items, known, rng):
+        self.sizes = [*getattr(self, "sizes", []), len(items)]
+        if self.mixed and len({NAMES.index(item.cond["kind"]) for item in items if item.cond["kind"]}) > 1:
+            raise ValueError("a batch holds one kind")
+        encoded = super().encode([replace(i, cond={"kind": i.cond["kind"] or "ape"}) for i in items], known, rng)
+        present = torch.tensor([item.cond["kind"] is not None for item in items])
+        return replace(encoded, cond={"kind": replace(encoded.cond["kind"], present=present)})
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_real_items_go_through_encode_in_batches_and_alone_where_they_cannot_share_one(mixed):
+    modality, items = Batches(), [*draw(149, 7), Item(np.ones(6), {"kind": None, "note": 1}, "none")]
+    modality.mixed = mixed
+    real = _real(modality, items, "training", 0, lambda words, steps: lambda: None)
+    assert len(modality.sizes) < 5 or mixed
+    assert (1 in modality.sizes) == mixed
+    np.testing.assert_array_equal(np.stack(real.samples), np.stack([item.data for item in items]))
+    assert [cond["kind"] for cond in real.cond] == [*(NAMES.index(i.cond["kind"]) for i in items[:-1]), None]
+    assert real.cond[-1] == {"kind": None, "note": 1}
+    assert real.keys == [item.key for item in items]
+
+
+def test_an_item_that_cannot_be_encoded_is_an_error_of_its_own():
+    with pytest.raises(ValueError, match="not in tuple"):
+        _real(Points(), [*draw(3, 7), Item(np.ones(6), {"kind": "dog"})], "training", 0, lambda *_: lambda: None)
+
+
 def test_no_floor_means_no_column():
     modality = Points()
     modality.baseline = False
@@ -226,6 +282,30 @@ def test_json_round_trips_and_the_page_needs_nothing_else(perfect, tmp_path):
     assert all(row["metric"] in page and escape(row["about"]) in page for row in perfect.rows)
     assert Balanced().left(page) == []
     assert "$" not in re.sub(r"base64,[^']*", "", page)
+
+
+def test_a_crash_while_a_report_is_written_leaves_the_older_one(perfect, tmp_path, monkeypatch):
+    perfect.write(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr("os.fsync", lambda number: (_ for _ in ()).throw(OSError("no space left")))
+    with pytest.raises(OSError, match="no space left"):
+        perfect.write(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_anything_to_look_at_becomes_pixels_and_a_picture():
+    figure = Figure(figsize=(2, 1), dpi=50)
+    figure.patch.set_facecolor("red")
+    pixels = as_pixels(figure)
+    assert pixels.shape == (50, 100, 3)
+    assert pixels[0, 0].tolist() == [255, 0, 0]
+    grey = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    for array in (grey, grey[..., None], np.stack([grey] * 3, axis=2)):
+        read = imread(io.BytesIO(png(as_pixels(array))))[..., :3] * 255
+        np.testing.assert_allclose(read, np.stack([grey] * 3, axis=2), atol=1e-3)
+    for wrong in (np.zeros((2, 3)), np.zeros((2, 3, 4), np.uint8), None):
+        with pytest.raises(ValueError, match="render"):
+            as_pixels(wrong)
 
 
 class Balanced(HTMLParser):

@@ -5,8 +5,8 @@ import pickle
 
 import pytest
 import torch
-from ornstein.core.evaluation import metrics
-from ornstein.core.evaluation.streaming import Frechet, SetMetric
+from lightning.pytorch import LightningModule, Trainer
+from ornstein.core.evaluation import Frechet, SetMetric, metrics
 
 
 @pytest.fixture
@@ -86,3 +86,32 @@ def test_sums_stay_in_float64_and_survive_pickling_and_reset(sets):
     metric.update(y, reference=True)
     with pytest.raises(ValueError, match="0 candidate rows"):
         metric.compute()
+
+
+class Following(LightningModule):
+    """Validation as the package's docstring shows it."""
+
+    def __init__(self):
+        super().__init__()
+        self.frechet = Frechet(features=5)
+
+    def validation_step(self, batch, batch_idx):
+        self.frechet.update(batch[0], reference=False)
+        self.frechet.update(batch[1], reference=True)
+        self.log("val/frechet", self.frechet)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_lightning_module_logs_the_number_of_all_batches_and_starts_anew_each_time(sets):
+    x, y = sets
+    loader = torch.utils.data.DataLoader(list(zip(x, y[:60], strict=True)), batch_size=16)
+    quiet = {
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "enable_checkpointing": False,
+    }
+    trainer, module = Trainer(accelerator="cpu", devices=1, **quiet), Following()
+    for _ in range(2):
+        (found,) = trainer.validate(module, loader, verbose=False)
+        assert found["val/frechet"] == pytest.approx(metrics.frechet_distance(x, y[:60]), rel=1e-5)

@@ -47,6 +47,24 @@ def test_held_out_items_come_once_over_all_processes_with_places_of_their_own():
     }
 
 
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 64])
+@pytest.mark.parametrize("world", [1, 2, 4, 7])
+def test_every_process_has_as_many_held_out_batches(world, batch_size):
+    for items in range(world, 40):
+        ranks = [HeldOut(items, batch_size, 2, rank, world).orders for rank in range(world)]
+        assert len({len(orders) for orders in ranks}) == 1
+        sizes = [len(order.items) for orders in ranks for order in orders]
+        assert 1 <= min(sizes) <= max(sizes) <= min(batch_size, -(-items // world)) + (world > 1)
+        assert sorted(i for orders in ranks for order in orders for i in order.items) == list(range(items))
+
+
+def test_fewer_held_out_items_than_processes_are_refused():
+    with pytest.raises(
+        ValueError, match=r"3 held-out items cannot be divided among 4 processes: .*data\.split.*devices"
+    ):
+        HeldOut(3, 8, world=4)
+
+
 @pytest.fixture
 def items():
     tiny = Tiny()

@@ -1,8 +1,12 @@
 import math
 
 import pytest
+from lightning.pytorch.callbacks import LambdaCallback
+from ornstein.core.objective import Objective
+from ornstein.core.sources import Listing, Row
 from ornstein.core.training.data import OrnsteinDataModule, choose_tasks
-from training_world import Tiny, listing, parts, trainer
+from ornstein.core.training.module import DiffusionModule
+from training_world import Tiny, listing, net, parts, trainer
 
 
 def test_parts_are_read_once_and_the_modality_is_fitted_on_the_training_part():
@@ -41,6 +45,79 @@ def test_bad_files_are_counted_and_past_their_share_the_run_stops():
         OrnsteinDataModule(modality, split=(1.0, 0.0, 0.0), max_bad_share=0.05).setup("fit")
 
 
+def test_the_share_of_bad_files_is_that_of_all_parts():
+    modality = Tiny()
+    rows = [Row(row.file, {**row.values, "split": "train"}) for row in listing(300, broken=1).rows()]
+    rows[0].values["split"], rows[-1].values["split"] = "test", "validation"  # one file, and a bad one
+    modality.datasets = lambda: {"tiny": Listing(tuple(rows))}
+    data = OrnsteinDataModule(modality, max_bad_share=0.01)
+    with pytest.warns(UserWarning, match=r"1 of 1 validation files cannot be read.*299\.json"):
+        data.setup("fit")
+    assert (len(data.parts["train"]), data.parts["validation"]) == (298, [])
+    with pytest.raises(ValueError, match=r"^1 of 300 files \(0\.33%\) cannot be read"):
+        OrnsteinDataModule(modality, max_bad_share=0.001).setup("fit")
+
+
+def test_bad_files_of_several_parts_add_up():
+    modality = Tiny()
+    rows = listing(200, broken=4).rows()
+    for i, row in enumerate(rows):
+        row.values["split"] = ("train", "validation")[i % 2] if i else "test"
+    modality.datasets = lambda: {"tiny": Listing(tuple(rows))}
+    with pytest.warns(UserWarning, match="2 of 99 train"):
+        OrnsteinDataModule(modality, max_bad_share=0.02).setup("fit")
+    with pytest.warns(UserWarning, match="2 of 99 train"), pytest.raises(ValueError, match="4 of 200 files"):
+        OrnsteinDataModule(modality, max_bad_share=0.015).setup("fit")
+
+
+def test_a_training_part_of_bad_files_alone_is_named():
+    modality = Tiny()
+    rows = listing(4, broken=2).rows()
+    for row, part in zip(rows, ("test", "validation", "train", "train"), strict=True):
+        row.values["split"] = part
+    modality.datasets = lambda: {"tiny": Listing(tuple(rows))}
+    with pytest.raises(ValueError, match=r"none of the 2 training files can be read: tiny!002\.json"):
+        OrnsteinDataModule(modality, max_bad_share=1.0).setup("fit")
+
+
+class Vocabulary(Tiny):
+    """Knows the classes of its training items, and no other."""
+
+    def fit(self, items):
+        super().fit(items)
+        self.known = {item.cond["label"] for item in items}
+
+    def encode(self, items, known, rng):
+        for item in items:
+            if item.cond["label"] not in self.known:
+                raise ValueError(f"{item.key} has label {item.cond['label']}, which training never sees")
+        return super().encode(items, known, rng)
+
+
+@pytest.mark.parametrize("rest", [True, False])
+def test_held_out_items_of_a_class_that_training_never_sees_are_left_out_before_the_first_step(rest):
+    modality = Vocabulary()
+    rows = listing(12).rows()
+    for row in rows[:9]:
+        row.values.update(split="train", label=0)
+    for row, label in zip(rows[9:], (2, 0 if rest else 2, 2), strict=True):
+        row.values.update(split="validation", label=label)
+    modality.datasets = lambda: {"tiny": Listing(tuple(rows))}
+    data = OrnsteinDataModule(modality, batch_size=4)
+    module = DiffusionModule(modality, net, Objective())
+    made = trainer(None, 3, limit_val_batches=1.0, val_check_interval=1, num_sanity_val_steps=0)
+    steps = []
+    module.on_train_start = lambda: steps.append(len(data.parts["validation"]))
+    n = 2 if rest else 3
+    with pytest.warns(
+        UserWarning, match=rf"{n} of 3 validation items .* left out: 009\.json has label 2.*data\.group_by"
+    ):
+        made.fit(module, data)
+    assert steps == [3 - n]
+    assert made.global_step == 3
+    assert ("val/loss" in made.callback_metrics) == rest
+
+
 def test_a_limit_keeps_a_part_of_each_part():
     data = OrnsteinDataModule(Tiny(), limit=3)
     data.setup("fit")
@@ -75,7 +152,9 @@ def test_epochs_of_validation_become_batches(flags, epochs):
     module, data = parts()
     made = trainer(None, 25, limit_val_batches=1.0, num_sanity_val_steps=0, **flags)
     seen = []
-    module.on_validation_epoch_end = lambda: (seen.append(made.global_step), module._held_out.take())
+    made.callbacks.append(
+        LambdaCallback(on_validation_epoch_end=lambda trainer, module: seen.append(trainer.global_step))
+    )
     made.fit(module, data)
     every = 4 if epochs is None else round(epochs * len(data.parts["train"]) / 6)
     assert seen == list(range(every, 26, every))

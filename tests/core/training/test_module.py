@@ -1,12 +1,15 @@
 import math
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, Trainer
 from ornstein.core import checkpoint
 from ornstein.core.objective import Loss, Objective
 from ornstein.core.processes import Gaussian
 from ornstein.core.schedules import Trigonometric
+from ornstein.core.training.equipment import equipment
 from ornstein.core.training.meter import Meter
 from ornstein.core.training.metrics_csv import read
 from ornstein.core.training.module import DiffusionModule
@@ -99,6 +102,86 @@ def test_validation_is_repeatable_uses_the_average_and_does_not_move_the_weights
     assert c["val/loss"] == a["val/loss"]
     module.ema = None
     assert quiet.validate(module, data, verbose=False)[0]["val/loss"] != a["val/loss"]
+
+
+def test_the_average_is_put_in_once_for_a_validation_of_many_batches(monkeypatch):
+    module, data = parts(data={"split": (0.5, 0.5, 0.0), "batch_size": 2})
+    trainer(None, 5).fit(module, data)
+    entered, seen = [], []
+    applied, weight = module.ema.applied, module.network.backbone.into.weight
+    monkeypatch.setattr(module.ema, "applied", lambda network: entered.append(1) or applied(network))
+    own, mean = weight.detach().clone(), module.ema.mean["backbone.into.weight"]
+
+    class Look(Callback):
+        def on_validation_batch_end(self, *args, **kwargs):
+            seen.append(torch.equal(weight, mean))
+
+    trainer(None, 5, limit_val_batches=1.0, callbacks=[Look()]).validate(module, data, verbose=False)
+    assert len(seen) > 3
+    assert all(seen)
+    assert len(entered) == 1
+    assert torch.equal(weight, own)
+    assert not torch.equal(own, mean)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("verb", ["fit", "validate", "test"])
+def test_the_weights_come_back_when_a_held_out_part_is_cut_short(verb, error):
+    module, data = parts(data={"split": (0.5, 0.3, 0.2), "batch_size": 2})
+    trainer(None, 5).fit(module, data)
+    own = {k: v.clone() for k, v in module.network.state_dict().items()}
+
+    class Cut(Callback):
+        def on_validation_batch_start(self, trainer, pl_module, *args):
+            assert not torch.equal(pl_module.network.state_dict()["backbone.into.weight"], own["backbone.into.weight"])
+            raise error("cut")
+
+        on_test_batch_start = on_validation_batch_start
+
+    made = trainer(None, 5, limit_val_batches=1.0, callbacks=[Cut()])
+    with pytest.raises((error, SystemExit)):
+        getattr(made, verb)(module, data)
+    assert all(torch.equal(v, own[k]) for k, v in module.network.state_dict().items())
+    trainer(None, 8).fit(module, data)  # and it goes on
+
+
+class Flips(Objective):
+    """Notes for each batch whether it self-conditions, and its times; needs no network that does."""
+
+    def check(self, denoiser):
+        self.seen = []
+
+    def __call__(self, denoiser, encoded, draw):
+        self.seen.append((draw.self_condition, draw.t))
+        return super().__call__(denoiser, encoded, replace(draw, self_condition=False))
+
+
+def test_each_held_out_batch_flips_its_own_coin_of_self_conditioning_and_always_the_same():
+    module, data = parts(data={"split": (0.2, 0.8, 0.0), "batch_size": 1}, objective=Flips(self_conditioning=0.5))
+    quiet = trainer(None, 2, limit_val_batches=1.0)
+    quiet.validate(module, data, verbose=False)
+    first, module.objective.seen = module.objective.seen, []
+    quiet.validate(module, data, verbose=False)
+    coins = [coin for coin, _ in first]
+    assert 0.25 < sum(coins) / len(coins) < 0.75
+    assert coins == [coin for coin, _ in module.objective.seen]
+    times = torch.cat([t for _, t in first]).sort().values
+    assert torch.allclose(times.diff(), torch.full((len(coins) - 1,), 1 / len(coins), dtype=times.dtype))
+
+
+def test_an_apple_gpu_is_refused_and_the_way_is_named():
+    module, _ = parts()
+    strategy = SimpleNamespace(root_device=torch.device("mps"))
+    module._trainer = SimpleNamespace(precision="32-true", strategy=strategy)
+    with pytest.raises(ValueError, match=r"MPS.*float64.*trainer=cpu"):
+        module.configure_model()
+
+
+def test_a_run_where_there_is_an_apple_gpu_takes_the_cpu(tmp_path, monkeypatch):
+    assert "accelerator" not in equipment(tmp_path)
+    monkeypatch.setattr("lightning.pytorch.accelerators.MPSAccelerator.is_available", lambda: True)
+    assert equipment(tmp_path)["accelerator"] == "cpu"
+    assert Trainer(**equipment(tmp_path)).strategy.root_device.type == "cpu"
 
 
 def test_held_out_loss_does_not_depend_on_the_batch_size_nor_on_workers():

@@ -134,6 +134,19 @@ def test_resuming_takes_the_fitted_modality_of_the_checkpoint(tmp_path):
     assert torch.equal(module.modality.scale, reference.modality.scale)
 
 
+def test_resuming_the_data_first_fits_nothing(tmp_path):
+    run(tmp_path, 3)
+    module, data = parts()
+    data.resume(tmp_path / "checkpoints/last.ckpt")
+    trainer(tmp_path, 6).fit(module, data, ckpt_path="last")
+    assert module.modality.fits == 0
+    reference, _ = parts()
+    reference.modality.fit(data.parts["train"])
+    assert torch.equal(module.modality.scale, reference.modality.scale)
+    with pytest.raises(FileNotFoundError, match="no such checkpoint"):
+        data.resume(tmp_path / "none.ckpt")
+
+
 def test_a_modality_that_grew_in_the_new_fit_is_taken_back_with_its_network(tmp_path):
     first, _ = run(tmp_path, 3)
     module, data = parts()

@@ -1,6 +1,7 @@
 """What the pages show is true: their examples run, their links within the repository lead somewhere."""
 
 import re
+import sys
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
@@ -139,6 +140,38 @@ def test_two_moons_come_out_of_noise(tmp_path):
 def test_public_functions_are_not_hidden_by_modules_of_their_name(name):
     for _ in range(2):  # importing a submodule sets an attribute of the package, which wins the second time
         assert callable(getattr(import_module("ornstein.core"), name))
+
+
+def test_the_worked_recipe_trains(outline, tmp_path, monkeypatch):
+    from ornstein.core.cli.main import main
+
+    monkeypatch.setitem(sys.modules, "outline", outline)
+    tiny = ["backbone.width=32", "backbone.depth=1", "backbone.heads=2", "optimizer.warmup=0"]
+    recipe = str(ROOT / "docs/examples/outline.yaml")
+    assert main(["fit", recipe, "modality.name=outline.Outline", *tiny, f"runs={tmp_path}", "--trainer.max_steps", "2"]) == 0
+    assert list(tmp_path.rglob("model.safetensors"))
+
+
+def python_blocks(page):
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.S)
+
+
+@pytest.mark.parametrize("page", ["docs/python-api.md", "README.md"])
+def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
+    from ornstein.core import NeuralDenoiser, save
+    from ornstein.core.backbones.dit import DiT
+    from ornstein.modalities.image import Image
+
+    image = Image()
+    image.fit([image.read(row.file, row.values) for row in image.datasets()["digits"].rows()[:50]])
+    network = DiT(image.fields, image.conditions, image.axes, width=16, depth=1, heads=2)
+    save(NeuralDenoiser(network, image.fields, image.conditions, modality=image), tmp_path / "runs/image/latest")
+    monkeypatch.chdir(tmp_path)
+    shown = {}
+    for block in python_blocks(page):
+        exec(block, shown)
+    assert len(shown["images"]) == 16
+    assert shown["images"][0].shape == (8, 8, 1)
 
 
 def test_every_page_can_be_found():

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +11,9 @@ from typing import TYPE_CHECKING, Any
 from .words import UsageError, choose
 
 if TYPE_CHECKING:
-    from ..conditioning.spec import ConditionSpec
     from ..denoiser import Denoiser
     from ..modality import Item, Modality, Sample
-    from ..samplers import Sampler
 
-DEFAULT_SAMPLER = {"name": "dpmpp_2m"}  # where a folder holds a model and no recipe
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,19 +41,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     task.add_argument(
         "--mask", type=Path, metavar="FILE", help="which entries are known, instead of the task's own draw"
     )
-
-
-def add_how(parser: argparse.ArgumentParser) -> None:
-    """The options that say how samples are made, shared with `evaluate`."""
-    group = parser.add_argument_group("how")
-    add = group.add_argument
-    add("--sampler", metavar="NAME", help="as `ornstein list sampler` names it (the recipe's)")
-    add("--steps", type=int, help="steps of the sampler")
-    add("--guidance", type=float, metavar="SCALE", help="scale of classifier-free guidance; 1: the conditional model")
-    add("--interval", type=float, nargs=2, metavar=("LOW", "HIGH"), help="guide between these times only, in [0, 1]")
-    add("--negative", action="append", default=[], metavar="NAME=VALUE", help="guide away from this condition")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute (auto)")
-    add("--precision", choices=("float32", "bf16", "float64"), default="float32", help="(float32)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -107,74 +89,6 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def how(folder: Path, args: argparse.Namespace, words: Sequence[str]) -> dict[str, Any]:
-    """The recipe's sampler and guidance under the words and options of the command line."""
-    from . import compose, runs, trust
-
-    for word in words:
-        if word.lstrip("+~").partition("=")[0].partition(".")[0] not in ("sampler", "guidance"):
-            raise UsageError(f"{word!r}: only sampler and guidance can change here; the model is trained already")
-    words = [*([f"sampler={args.sampler}"] if args.sampler else []), *words]
-    words += [f"sampler.steps={args.steps}"] if args.steps is not None else []
-    config = folder / runs.CONFIG
-    trained = compose.compose(config) if config.is_file() else {}
-    _warn_of_task(args.task, trained)
-    parts = {"sampler": trained.get("sampler") or DEFAULT_SAMPLER, "guidance": trained.get("guidance")}
-    recipe = compose.apply(parts, words)
-    trust.check(recipe, words)
-    return {"sampler": recipe["sampler"], "guidance": guidance(recipe["guidance"], args)}
-
-
-def _warn_of_task(task: str | None, trained: dict[str, Any]) -> None:
-    """Say so where a network is asked for a task that it never met."""
-    tasks = trained.get("tasks") or {"unconditional": 1.0}
-    if trained and task and not tasks.get(task):
-        met = ", ".join(name for name, share in tasks.items() if share)
-        print(f"note: this run was not trained on {task} (its tasks: {met}); expect little of it", file=sys.stderr)
-
-
-def guidance(part: dict[str, Any] | None, args: argparse.Namespace) -> dict[str, Any] | None:
-    """The guidance of the recipe with the options laid over it; None where none is asked for."""
-    over: dict[str, Any] = {}
-    if args.guidance is not None:
-        over["scale"] = args.guidance
-    if args.interval is not None:
-        over["interval"] = args.interval
-    if args.negative:
-        over["negative"] = dict(pair(text, "--negative") for text in args.negative)
-    if not over:
-        return part
-    return {"name": "cfg", **(part or {}), **over}
-
-
-def build_how(denoiser: Denoiser, recipe: dict[str, Any]) -> tuple[Denoiser, Sampler]:
-    """The guided denoiser and the sampler."""
-    from ..samplers import Sampler
-    from .names import check_keys, load_class, to_classes
-    from .objects import build
-
-    sampler = build(Sampler, "sampler", recipe["sampler"])
-    if recipe["guidance"] is None:
-        return denoiser, sampler
-    tree = to_classes(recipe["guidance"], ("guidance",))
-    check_keys(tree, ("guidance",))
-    return load_class(tree["class_path"], "guidance")(denoiser, **tree["init_args"]), sampler
-
-
-def device(name: str) -> str:
-    """The device of a name; `auto` takes a GPU where there is one.
-
-    Raises:
-        ValueError: a GPU is asked for and there is none.
-    """
-    import torch
-
-    found = torch.cuda.is_available()
-    if name == "cuda" and not found:
-        raise ValueError("--device cuda: no CUDA device is visible; leave the option out to use the CPU")
-    return "cuda" if found and name != "cpu" else "cpu"
-
-
 def need_modality(denoiser: Denoiser, folder: Path) -> Modality:
     """The modality that decodes and writes; refused where the checkpoint holds none."""
     if denoiser.modality is None:
@@ -182,57 +96,6 @@ def need_modality(denoiser: Denoiser, folder: Path) -> Modality:
             f"{folder} holds a denoiser without a modality: it can be sampled from Python, not written as files"
         )
     return denoiser.modality
-
-
-def pair(text: str, option: str) -> tuple[str, str]:
-    """Split NAME=VALUE."""
-    name, sign, value = text.partition("=")
-    if not sign or not name or not value:
-        raise UsageError(f"{option} {text}: write NAME=VALUE, as in {option} label=7")
-    return name, value
-
-
-def conditions(
-    specs: Sequence[ConditionSpec], asked: Sequence[str], n: int, items: int = 1
-) -> tuple[dict[str, list[Any]] | None, int]:
-    """Values of each condition for every sample, n for each combination in order (and all of them for each given item).
-
-    Returns:
-        the values by condition, and how many samples that makes for each given item.
-
-    Raises:
-        LookupError: a condition that the model was not trained with.
-    """
-    if not asked:
-        return None, n
-    by_name = {spec.name: spec for spec in specs}
-    values: dict[str, list[Any]] = {}
-    for text in asked:
-        name, value = pair(text, "--cond")
-        if name not in by_name:
-            raise LookupError(choose("condition", name, by_name))
-        values[name] = _values(by_name[name], value)
-    combined = [row for row in itertools.product(*values.values()) for _ in range(n)]
-    return {name: [row[i] for row in combined] * items for i, name in enumerate(values)}, len(combined)
-
-
-def _values(spec: ConditionSpec, text: str) -> list[Any]:
-    if spec.kind == "class":
-        if text == "all":
-            return list(spec.names) or list(range(spec.size))
-        return list(text.split(","))
-    if spec.kind == "text":
-        return [text]  # a caption may hold commas
-    if spec.kind in ("tokens", "dense"):
-        raise UsageError(
-            f"--cond {spec.name}={text}: a {spec.kind} condition is an array, which cannot be typed; give it from Python: "
-            f"sample(denoiser, sampler, cond={{{spec.name!r}: array}})"
-        )
-    try:
-        numbers = [float(v) for v in text.split(",")]
-    except ValueError:
-        raise UsageError(f"--cond {spec.name}={text}: numbers are needed for a {spec.kind} condition") from None
-    return numbers if spec.kind == "scalar" else [numbers]
 
 
 def read_given(modality: Modality, path: Path | None, task: str | None) -> list[Item] | None:

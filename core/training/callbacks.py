@@ -9,13 +9,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_info
 
 from .. import checkpoint as model_files
 from ..conditioning.spec import ConditionSpec
+from ..evaluation.pictures import as_pixels, png
 from ..modality import Item, Modality
 from ..sampling import sample
 from .module import DiffusionModule
@@ -69,7 +69,7 @@ class Pictures(Callback):
             drawn = denoiser if module.guidance is None else module.guidance(denoiser)
             samples = sample(drawn, module.sampler, self.n, cond, self.seed)
         pixels = as_pixels(module.modality.render(samples))
-        write_picture(path, pixels)
+        save_whole(path, lambda aside: aside.write_bytes(png(pixels)))
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image("samples", pixels, trainer.global_step, dataformats="HWC")
@@ -164,38 +164,6 @@ def fixed_conditions(specs: Sequence[ConditionSpec], items: Sequence[Item], n: i
 def can_render(modality: Modality) -> bool:
     """Whether the modality draws pictures."""
     return type(modality).render is not Modality.render
-
-
-def as_pixels(picture: Any) -> np.ndarray:
-    """A matplotlib Figure or an (H, W[, 3]) uint8 array as (H, W, 3) uint8.
-
-    Raises:
-        ValueError: anything else.
-    """
-    if hasattr(picture, "savefig"):
-        from matplotlib import pyplot
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-        canvas = FigureCanvasAgg(picture)
-        canvas.draw()
-        pixels = np.array(canvas.buffer_rgba())[..., :3]
-        pyplot.close(picture)
-        return pixels
-    pixels = np.asarray(picture)
-    if pixels.ndim == 2:
-        pixels = np.repeat(pixels[..., None], 3, axis=2)
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-        raise ValueError(
-            f"render() gave {pixels.dtype} of shape {pixels.shape}; a Figure or (H, W[, 3]) uint8 is needed"
-        )
-    return pixels
-
-
-def write_picture(path: Path, pixels: np.ndarray) -> None:
-    """A PNG file, written aside and renamed."""
-    from matplotlib.image import imsave
-
-    save_whole(path, lambda aside: imsave(aside, np.ascontiguousarray(pixels), format="png"))
 
 
 def _checkpoints(trainer: Trainer) -> Checkpoints | None:

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
 from matplotlib.image import imread
 from ornstein.core import checkpoint
 from ornstein.core.conditioning.spec import ConditionSpec
+from ornstein.core.evaluation.pictures import as_pixels
 from ornstein.core.modality import Item, Modality
 from ornstein.core.sampling import sample
-from ornstein.core.training.callbacks import Pictures, as_pixels, can_render, fixed_conditions
+from ornstein.core.training.callbacks import Pictures, can_render, fixed_conditions
 from training_world import Tiny, parts, trainer
 
 
@@ -47,17 +47,6 @@ def test_fixed_conditions_cycle_through_classes_and_borrow_the_rest():
     items = [Item(None, {"size": 1.0}), Item(None, {})]
     assert fixed_conditions(specs, items, 4) == {"label": [0, 1, 2, 0], "size": [1.0, None, 1.0, None]}
     assert fixed_conditions(specs, [], 2) == {"label": [0, 1]}
-
-
-def test_anything_to_look_at_becomes_pixels():
-    figure = Figure(figsize=(2, 1), dpi=50)
-    figure.patch.set_facecolor("red")
-    pixels = as_pixels(figure)
-    assert pixels.shape == (50, 100, 3)
-    assert pixels[0, 0].tolist() == [255, 0, 0]
-    assert as_pixels(np.full((2, 3), 7, np.uint8)).tolist() == np.full((2, 3, 3), 7).tolist()
-    with pytest.raises(ValueError, match="render"):
-        as_pixels(np.zeros((2, 3)))
 
 
 def test_a_modality_without_render_has_no_pictures(tmp_path, monkeypatch):

@@ -1,0 +1,98 @@
+"""How samples are made: the sampler, the guidance and the device, as `sample` and `evaluate` are asked for them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .words import UsageError
+
+if TYPE_CHECKING:
+    from ..denoiser import Denoiser
+    from ..samplers import Sampler
+
+DEFAULT_SAMPLER = {"name": "dpmpp_2m"}  # where a folder holds a model and no recipe
+
+
+def add_how(parser: argparse.ArgumentParser) -> None:
+    """The options that say how samples are made, shared with `evaluate`."""
+    group = parser.add_argument_group("how")
+    add = group.add_argument
+    add("--sampler", metavar="NAME", help="as `ornstein list sampler` names it (the recipe's)")
+    add("--steps", type=int, help="steps of the sampler")
+    add("--guidance", type=float, metavar="SCALE", help="scale of classifier-free guidance; 1: the conditional model")
+    add("--interval", type=float, nargs=2, metavar=("LOW", "HIGH"), help="guide between these times only, in [0, 1]")
+    add("--negative", action="append", default=[], metavar="NAME=VALUE", help="guide away from this condition")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute (auto)")
+    add("--precision", choices=("float32", "bf16", "float64"), default="float32", help="(float32)")
+
+
+def how(folder: Path, args: argparse.Namespace, words: Sequence[str]) -> dict[str, Any]:
+    """The recipe's sampler and guidance under the words and options of the command line."""
+    from . import compose, runs, trust
+
+    for word in words:
+        if word.lstrip("+~").partition("=")[0].partition(".")[0] not in ("sampler", "guidance"):
+            raise UsageError(f"{word!r}: only sampler and guidance can change here; the model is trained already")
+    words = [*([f"sampler={args.sampler}"] if args.sampler else []), *words]
+    words += [f"sampler.steps={args.steps}"] if args.steps is not None else []
+    config = folder / runs.CONFIG
+    trained = compose.compose(config) if config.is_file() else {}
+    _warn_of_task(args.task, trained)
+    parts = {"sampler": trained.get("sampler") or DEFAULT_SAMPLER, "guidance": trained.get("guidance")}
+    recipe = compose.apply(parts, words)
+    trust.check(recipe, words)
+    return {"sampler": recipe["sampler"], "guidance": guidance(recipe["guidance"], args)}
+
+
+def _warn_of_task(task: str | None, trained: dict[str, Any]) -> None:
+    """Say so where a network is asked for a task that it never met."""
+    tasks = trained.get("tasks") or {"unconditional": 1.0}
+    if trained and task and not tasks.get(task):
+        met = ", ".join(name for name, share in tasks.items() if share)
+        print(f"note: this run was not trained on {task} (its tasks: {met}); expect little of it", file=sys.stderr)
+
+
+def guidance(part: dict[str, Any] | None, args: argparse.Namespace) -> dict[str, Any] | None:
+    """The guidance of the recipe with the options laid over it; None where none is asked for."""
+    over: dict[str, Any] = {}
+    if args.guidance is not None:
+        over["scale"] = args.guidance
+    if args.interval is not None:
+        over["interval"] = args.interval
+    if args.negative:
+        over["negative"] = dict(pair(text, "--negative") for text in args.negative)
+    if not over:
+        return part
+    return {"name": "cfg", **(part or {}), **over}
+
+
+def build_how(denoiser: Denoiser, recipe: dict[str, Any]) -> tuple[Denoiser, Sampler]:
+    """The guided denoiser and the sampler."""
+    from ..samplers import Sampler
+    from .names import check_keys, load_class, to_classes
+    from .objects import build
+
+    sampler = build(Sampler, "sampler", recipe["sampler"])
+    if recipe["guidance"] is None:
+        return denoiser, sampler
+    tree = to_classes(recipe["guidance"], ("guidance",))
+    check_keys(tree, ("guidance",))
+    return load_class(tree["class_path"], "guidance")(denoiser, **tree["init_args"]), sampler
+
+
+def device(name: str) -> str:
+    """The device of a name; `auto` takes a GPU where there is one.
+
+    Raises:
+        ValueError: a GPU is asked for and there is none.
+    """
+    import torch
+
+    found = torch.cuda.is_available()
+    if name == "cuda" and not found:
+        raise ValueError("--device cuda: no CUDA device is visible; leave the option out to use the CPU")
+    return "cuda" if found and name != "cpu" else "cpu"

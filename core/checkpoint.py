@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from .backbones.backbone import Backbone
@@ -133,12 +133,10 @@ def load(run: str | Path, device: str | torch.device = "cpu") -> NeuralDenoiser:
     """
     path = resolve(Path(run))
     try:
-        from safetensors import safe_open
-
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
         tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
+    except SafetensorError as error:
         raise ValueError(
             f"{path} is truncated or no safetensors file: {error}; take it from a backup or another checkpoint"
         ) from error
@@ -163,8 +161,6 @@ def load(run: str | Path, device: str | torch.device = "cpu") -> NeuralDenoiser:
 
 def meta(run: str | Path) -> dict[str, Any]:
     """What was saved beside the model: step, versions, hashes."""
-    from safetensors import safe_open
-
     with safe_open(resolve(Path(run)), "pt") as file:
         return json.loads((file.metadata() or {})["model"])["meta"]
 

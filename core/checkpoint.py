@@ -83,7 +83,8 @@ def build(tree: Any) -> Any:
     # Importing runs code: only what is loaded already, ourselves and registered plugins are imported for a file.
     if module not in sys.modules and module.partition(".")[0] not in {"ornstein", *plugin_packages()}:
         raise ValueError(
-            f"the checkpoint needs {tree['class']}, of no registered plugin; where you trust it, import {module} first"
+            f"the checkpoint needs {tree['class']}, of no registered plugin: install the package that provides it, or, "
+            f"where you trust it, import {module} first"
         )
     try:
         cls = getattr(import_module(module), name)

@@ -148,7 +148,10 @@ def test_the_worked_recipe_trains(outline, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "outline", outline)
     tiny = ["backbone.width=32", "backbone.depth=1", "backbone.heads=2", "optimizer.warmup=0"]
     recipe = str(ROOT / "docs/examples/outline.yaml")
-    assert main(["fit", recipe, "modality.name=outline.Outline", *tiny, f"runs={tmp_path}", "--trainer.max_steps", "2"]) == 0
+    assert (
+        main(["fit", recipe, "modality.name=outline.Outline", *tiny, f"runs={tmp_path}", "--trainer.max_steps", "2"])
+        == 0
+    )
     assert list(tmp_path.rglob("model.safetensors"))
 
 

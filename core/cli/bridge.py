@@ -21,8 +21,9 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from ..checkpoint import write_aside
 from ..modality import Modality
 from ..training.data import OrnsteinDataModule
-from ..training.equipment import equipment
+from ..training.equipment import equipment, quiet, served_device
 from ..training.module import DiffusionModule
+from ..training.saving import AtomicCheckpointIO
 from .names import check_arguments, check_keys, to_classes, to_names, without_nulls
 from .objects import plain
 from .runs import CONFIG, mark_latest
@@ -61,7 +62,12 @@ class Tool(LightningCLI):
             OrnsteinDataModule,
             save_config_callback=None,
             seed_everything_default=0,
-            parser_kwargs={"exit_on_error": False, "prog": "ornstein fit RECIPE [key=value ...]", "description": _HELP},
+            parser_kwargs={
+                "exit_on_error": False,
+                "allow_abbrev": False,
+                "prog": "ornstein fit RECIPE [key=value ...]",
+                "description": _HELP,
+            },
             args=flags,
             run=False,
             auto_configure_optimizers=False,
@@ -79,6 +85,8 @@ class Tool(LightningCLI):
             parser.link_arguments("modality", f"{part}.modality", apply_on="instantiate")
             parser.link_arguments("seed_everything", f"{part}.seed")
         parser.add_function_arguments(equipment, "run", skip={"folder", "seed"})
+        if parser.groups is not None:
+            parser.groups["run"].title = "What a run folder holds, and how often it is written"
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """The recipe first, then the flags over it."""
@@ -112,7 +120,9 @@ class Tool(LightningCLI):
         """Make the trainer, with all that a run folder asks for; without a folder nothing is written anywhere."""
         options = dict(self.config_init["trainer"])
         if folder is None:
-            options |= {"logger": False, "enable_checkpointing": False}
+            quiet()
+            options |= {"logger": False, "enable_checkpointing": False, **served_device()}
+            options["plugins"] = [*_list(options.get("plugins")), AtomicCheckpointIO()]
         else:
             brought = equipment(folder, **self.config_init["run"])
             for key in ("callbacks", "plugins"):
@@ -129,6 +139,8 @@ class Tool(LightningCLI):
         Raises:
             KeyboardInterrupt: Ctrl-C, after the trainer has saved what it can.
         """
+        if checkpoint is not None:
+            self.datamodule.resume(checkpoint)
         try:
             self.trainer.fit(self.model, self.datamodule, ckpt_path=checkpoint)
         except SystemExit:  # Lightning's answer to Ctrl-C, which leaves the signal ignored
@@ -150,23 +162,45 @@ class Tool(LightningCLI):
 
 
 class RunFolder(SaveConfigCallback):
-    """Writes the flat recipe and points `latest` to the run, once the data have proved readable."""
+    """Writes the flat recipe once training starts, and points `latest` to the run after its first step."""
 
     def __init__(self, parser: LightningArgumentParser, config: Namespace, folder: Path, recipe: Tree) -> None:
         super().__init__(parser, config)
         self.folder, self.recipe = folder, recipe
+        self._is_latest = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write in the first process."""
+        """Nothing: a run that goes on keeps its recipe until its checkpoint has been read."""
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: Tree) -> None:
+        """Refuse to go on with a run that has nothing left to do.
+
+        Raises:
+            ValueError: the checkpoint stands at the last step or behind it.
+        """
+        step = checkpoint["global_step"]
+        if -1 < trainer.max_steps <= step:
+            raise ValueError(
+                f"{self.folder} has trained {step:,} steps already, and its recipe under your words ends at "
+                f"{trainer.max_steps:,}: to go on, say trainer.max_steps=N with a larger N"
+            )
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write in the first process: all that a run needs has proved whole."""
         if trainer.is_global_zero:
             write(self.recipe, self.folder / CONFIG)
+
+    def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
+        """Move `latest`, from a run that holds something to this one, which now does too."""
+        if not self._is_latest and trainer.is_global_zero and trainer.global_step:
             mark_latest(self.folder)
+            self._is_latest = True
 
 
 def _quiet() -> None:
     """Leave out the lines of Lightning that say nothing of the run."""
     logging.getLogger("lightning.fabric.utilities.seed").setLevel(logging.WARNING)
-    chatter = ("\N{ELECTRIC LIGHT BULB} Tip", "TPU available")
+    chatter = ("\N{ELECTRIC LIGHT BULB} Tip", "TPU available", "Restor", "Loaded model weights")
     log = logging.getLogger("lightning.pytorch.utilities.rank_zero")
     if not log.filters:
         log.addFilter(lambda record: not record.getMessage().startswith(chatter))
@@ -182,8 +216,14 @@ def to_sections(recipe: Tree) -> Tree:
             raise LookupError(choose("key of a recipe", key, model | own))
     if "modality" not in tree:
         raise LookupError("the recipe has no `modality`; `ornstein list modalities` shows which there are")
+    seed = tree.get("seed", 0)
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise ValueError(f"seed={seed}: a whole number is needed, 0 or above")
+    for key in ("data", "trainer", "run"):
+        if not isinstance(tree.get(key) or {}, dict):
+            raise ValueError(f"{key}={tree[key]}: it has keys of its own, as in {key}.KEY=VALUE")
     sections = {
-        "seed_everything": tree.get("seed", 0),
+        "seed_everything": seed,
         "modality": tree["modality"],
         "data": dict(tree.get("data") or {}),
         "trainer": dict(tree.get("trainer") or {}),
@@ -228,7 +268,8 @@ def _named(error: ArgumentError, parser: LightningArgumentParser) -> ValueError:
     unknown = str(error).partition("nrecognized arguments: ")[2].split()
     flags = [a.partition("=")[0] for a in unknown if a.startswith("-")]
     if flags:
-        return UsageError("; ".join(choose("flag", flag, parser._option_string_actions) for flag in flags))
+        known = [f for f in parser._option_string_actions if not f.endswith((".help", "--print_shtab"))]
+        return UsageError("; ".join(choose("flag", flag, known) for flag in flags))
     if unknown:
         return UsageError(f"{' '.join(unknown)}: words stand before the first flag")
     return ValueError(plain(error))

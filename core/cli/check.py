@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 
 from ..registry import modality_class
 from .names import load_class
@@ -16,6 +18,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Ask for every rule and say what each found; 1 where a rule is broken."""
     word = args.modality
+    if "." in word:
+        sys.path.insert(0, os.getcwd())  # one that is being written stands in the current folder
     cls = load_class(word, "check") if "." in word else modality_class(word)
 
     from ..conformance import results

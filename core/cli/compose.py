@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings, filterwarnings
 
 from . import providers
 from .names import GROUPS
-from .words import check_words, choose
+from .words import UsageError, check_words, choose
 
 Flat = dict[str, Any]
 
@@ -30,7 +31,9 @@ def compose(path: Path, words: Sequence[str] = (), overlay: Path | None = None) 
     check_words(words)
     tree = load(path)
     if overlay is not None:
-        tree = lay_over(tree, read_yaml(overlay))
+        over = read_yaml(overlay)
+        _one_source(tree, over.get("data") or {})
+        tree = lay_over(tree, over)
     return apply(tree, words)
 
 
@@ -41,14 +44,16 @@ def load(path: Path) -> Flat:
         ValueError: broken YAML, or defaults that do not exist.
     """
     read_yaml(path)  # a broken file is told in plain words
-    return _hydra(path.parent, path.name, [])
+    return merged(path.parent, name=path.name)
 
 
 @contextmanager
 def stage(tree: Flat, words: Sequence[str]) -> Iterator[tuple[Path, list[str]]]:
     """A folder with `recipe.yaml`, and the Hydra overrides that apply the words to it."""
     body = copy.deepcopy({k: v for k, v in tree.items() if k != "default"})
-    overrides = [override for word in words if (override := _override(body, word))]
+    pairs = (word.partition("=")[::2] for word in words if word.lstrip("+").startswith("data."))
+    _one_source(body, {key.lstrip("+").removeprefix("data."): value for key, value in pairs})
+    overrides = [override for word in words if (override := _make_way(body, word))]
     with tempfile.TemporaryDirectory(prefix="ornstein-") as name:
         _write(Path(name) / "recipe.yaml", body)
         yield Path(name), [*overrides, search_path()]
@@ -86,7 +91,7 @@ def apply(tree: Flat, words: Sequence[str]) -> Flat:
     check_words(words)
     if words:
         with stage(tree, words) as (folder, overrides):
-            tree = _hydra(folder, "recipe", overrides)
+            tree = merged(folder, overrides)
     return resolve(tree)
 
 
@@ -111,17 +116,30 @@ def resolve(tree: Flat) -> Flat:
     from omegaconf.errors import OmegaConfBaseException
 
     config = OmegaConf.create({k: v for k, v in tree.items() if k != "default"})
-    missing = sorted(OmegaConf.missing_keys(config))
-    if missing:
-        raise ValueError(f"the recipe leaves {missing[0]} to you: add the word {missing[0]}=...")
     try:
-        return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+        filled: Flat = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     except OmegaConfBaseException as error:
         raise ValueError(f"recipe: {str(error).partition(chr(10))[0]}") from error
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        if "modality" in filled:  # a mistyped key is the nearer reason
+            from . import bridge
+
+            bridge.check_sections(bridge.to_sections(filled))
+        raise ValueError(f"the recipe leaves {missing[0]} to you: add the word {missing[0]}=...")
+    return filled
 
 
-def _override(body: Flat, word: str) -> str:
-    """Hydra's form of a word, where it needs one, and what of the recipe gives way to it."""
+def _one_source(tree: Flat, given: Mapping[str, Any]) -> None:
+    """Let a user's `data.root` take the place of a recipe's `data.name`, and the reverse, where one of them is given."""
+    data = tree.get("data")
+    for key, other in (("root", "name"), ("name", "root")):
+        if isinstance(data, dict) and given.get(key) not in (None, "", "null") and other not in given:
+            data.pop(other, None)
+
+
+def _make_way(body: Flat, word: str) -> str:
+    """Take from the recipe what gives way to a word, and return Hydra's form of it; empty where nothing is left to say."""
     key, _, value = word.partition("=")
     bare = key.lstrip("+~")
     if word.startswith(("~", "hydra")):
@@ -135,7 +153,7 @@ def _override(body: Flat, word: str) -> str:
     if not options or not _is_choice(body, group, place) or value[:1] in ("{", "["):
         return f"++{bare}={value}"
     if value in classes and value not in options:  # a class that has no file of its own
-        body.pop(group, None) if not place else body[group].pop(place, None)
+        (body[group] if place else body).pop(place or group, None)
         return f"++{bare}={{name:{value}}}"
     for name in chosen:
         if name not in options:
@@ -143,7 +161,7 @@ def _override(body: Flat, word: str) -> str:
     if place:
         body[group].pop(place, None)
         return f"+{group}@{group}.{place}={value}"
-    return _choice(body, group, value, [read_yaml(options[name]) for name in chosen])
+    return _make_way_for_option(body, group, value, [read_yaml(options[name]) for name in chosen])
 
 
 def _is_choice(body: Flat, group: str, place: str) -> bool:
@@ -155,7 +173,8 @@ def _is_choice(body: Flat, group: str, place: str) -> bool:
     return group in GROUPS and "." not in place and isinstance(part, dict) and "name" not in part
 
 
-def _choice(body: Flat, group: str, value: str, options: list[Flat]) -> str:
+def _make_way_for_option(body: Flat, group: str, value: str, options: list[Flat]) -> str:
+    """As `_make_way`, for an option of a whole group."""
     part = body.get(group)
     if not isinstance(part, dict) or "name" in part:
         body.pop(group, None)  # another class: what the recipe said of the old one is void
@@ -170,7 +189,12 @@ def _choice(body: Flat, group: str, value: str, options: list[Flat]) -> str:
     return f"+{group}={value}"
 
 
-def _hydra(folder: Path, name: str, overrides: list[str]) -> Flat:
+def merged(folder: Path, overrides: Sequence[str] = (), name: str = "recipe") -> Flat:
+    """What Hydra makes of a recipe of a folder under its overrides, not yet resolved.
+
+    Raises:
+        ValueError: a part that does not exist, an override that cannot be read.
+    """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
@@ -180,17 +204,29 @@ def _hydra(folder: Path, name: str, overrides: list[str]) -> Flat:
     if not any(o.startswith("hydra.searchpath") for o in overrides):
         overrides = [*overrides, search_path()]
     try:
-        with initialize_config_dir(str(folder.resolve()), version_base="1.3", job_name="ornstein"):
-            config = hydra_compose(name, overrides)
+        with initialize_config_dir(str(folder.resolve()), version_base="1.3", job_name="ornstein"), catch_warnings():
+            filterwarnings("error", message=".*missing `_self_`")
+            config = hydra_compose(name, list(overrides))
         return OmegaConf.to_container(config, resolve=False)  # type: ignore[return-value]
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ValueError(_first(error, folder / name)) from error
+    except (HydraException, OmegaConfBaseException, UserWarning) as error:
+        raise _told(error, name) from error
 
 
-def _first(error: Exception, path: Path) -> str:
-    """The part of a Hydra message that a user can act on, without its search path."""
+def _told(error: Exception, name: str) -> ValueError:
+    """A Hydra error as a user can act on it."""
+    from hydra.errors import MissingConfigException, OverrideParseException
+
+    if isinstance(error, UserWarning):
+        where = "its `defaults` do not say where its own keys stand: add `- _self_` as the last of them"
+        return ValueError(f"recipe {name}: {where}")
+    if isinstance(error, MissingConfigException):
+        options = [f"{group}/{option}" for group, options in providers.parts().items() for option in options]
+        return ValueError(f"recipe {name}: {choose('part', str(error.missing_cfg_file), options)}")
+    if isinstance(error, OverrideParseException):
+        word = error.override.lstrip("+")
+        return UsageError(f"{word!r} cannot be read: close its brackets and quotes; a text with signs reads key='a, b'")
     text = str(error).partition("Config search path")[0].partition("\nfull_key:")[0].partition("\nSee https")[0].strip()
-    return f"recipe {path.name}: {text}"
+    return ValueError(f"{'words' if name == 'recipe' else f'recipe {name}'}: {text}")  # `stage` calls its file so
 
 
 def _write(path: Path, tree: Flat) -> None:

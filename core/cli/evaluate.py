@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import sample as sampling
+from . import how
 from .words import UsageError, choose
 
 if TYPE_CHECKING:
@@ -23,16 +23,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `evaluate`."""
     add = parser.add_argument
     add("run", metavar="RUN", help="a run folder, as runs/MODALITY/latest")
-    add("words", nargs="*", metavar="key=value", help="words that change its recipe: data.root=PATH sampler.steps=50")
+    add(
+        "words",
+        nargs="*",
+        default=[],
+        metavar="key=value",
+        help="words that change its recipe: data.root=PATH sampler.steps=50",
+    )
     add("-n", type=int, help=f"samples (as many as held-out items, at most {_MOST:,})")
     add("--task", default="unconditional", metavar="NAME", help="a task of the modality, posed on held-out items")
     add("--seed", type=int, default=0, help="of samples, poses and every choice of the report (0)")
     add("--batch-size", type=int, default=64, help="samples made at a time; changes nothing else (64)")
-    sampling.add_how(parser)
+    how.arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Sample, measure, print the table, and write RUN/evaluation/report.json and report.html."""
+    """Sample, measure, print the table, and write report.json and report.html: in RUN/evaluation, or RUN/evaluation/TASK."""
     from rich.console import Console
 
     from .. import checkpoint
@@ -41,11 +47,11 @@ def run(args: argparse.Namespace) -> int:
     from . import runs
 
     folder = runs.find(args.run)
-    device = sampling.device(args.device)
+    device = how.device(args.device)
     denoiser = checkpoint.load(folder, device=device)
-    modality = sampling.need_modality(denoiser, folder)
+    modality = how.need_modality(denoiser, folder)
     data_words, how_words = _sorted_words(args.words)
-    guided, sampler = sampling.build_how(denoiser, sampling.how(folder, args, how_words))
+    guided, sampler = how.build(denoiser, how.recipe_under(folder, args, how_words, denoiser.conditions))
     data = _data(folder, data_words, modality)
     train, held_out = data.read("train"), data.read("test")
     n = min(_MOST, len(held_out)) if args.n is None else args.n
@@ -57,22 +63,24 @@ def run(args: argparse.Namespace) -> int:
     samples = sample(guided, sampler, **asked, **common)
     report = evaluate(modality, samples, cond, train, held_out, task=args.task, seed=args.seed, device=device, **posed)
     Console().print(report.table())
-    print(*report.write(folder / "evaluation"), sep="\n")
+    out = folder / "evaluation" / ("" if args.task == "unconditional" else args.task)
+    with runs.named_in_errors(out):
+        print(*report.write(out), sep="\n")
     return 0
 
 
 def _sorted_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """Words of the data, and words of how samples are made."""
     data: list[str] = []
-    how: list[str] = []
+    others: list[str] = []
     for word in words:
         group = word.lstrip("+~").partition("=")[0].partition(".")[0]
         if group not in ("data", "sampler", "guidance"):
             raise UsageError(
                 f"{word!r}: the words of `evaluate` change data, sampler or guidance; the model is trained already"
             )
-        (data if group == "data" else how).append(word)
-    return data, how
+        (data if group == "data" else others).append(word)
+    return data, others
 
 
 def _data(folder: Path, words: Sequence[str], modality: Modality) -> OrnsteinDataModule:

@@ -14,7 +14,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `export`."""
     parser.add_argument("run", metavar="RUN", help="a run folder, as runs/MODALITY/latest")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FOLDER", help="where model.safetensors and model.yaml go"
+        "--out", type=Path, metavar="FOLDER", help="where model.safetensors and model.yaml go (RUN/export)"
     )
     parser.add_argument("--step", type=int, help="of a kept checkpoint (run.keep_every); without it: the newest model")
 
@@ -29,10 +29,10 @@ def run(args: argparse.Namespace) -> int:
     if args.step is not None:
         meta = {**meta, "step": args.step}
         _take(denoiser, _kept(folder, args.step))
-    checkpoint.save(denoiser, args.out, meta)
-    print(
-        f"{args.out} holds model.safetensors and model.yaml; use it as `ornstein sample {args.out}` or load({str(args.out)!r})"
-    )
+    out = args.out or folder / "export"
+    with runs.named_in_errors(out):
+        checkpoint.save(denoiser, out, meta)
+    print(f"{out} holds model.safetensors and model.yaml; use it as `ornstein sample {out}` or load({str(out)!r})")
     return 0
 
 

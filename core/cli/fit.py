@@ -7,9 +7,13 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import compose, providers, runs
 from .words import UsageError, split, take, take_flag
+
+if TYPE_CHECKING:
+    from .bridge import Tool
 
 _EPILOG = """words
   key=value     any key of the recipe: data.batch_size=32  optimizer.lr=1e-3  modality.patch=4
@@ -30,6 +34,8 @@ examples
   ornstein fit my/recipe.yaml data.batch_size=32 trainer=ddp
   ornstein fit MODALITY/RECIPE --ckpt_path last
 """
+_OF_THE_RUN = ("--model", "--modality", "--run", "--seed_everything")  # flags that no resumed run takes
+_HELD = ("model.safetensors", "model.yaml", "config.yaml", "checkpoints", "metrics.csv", "tensorboard", "pictures")
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,10 @@ def plan(argv: list[str]) -> Plan:
     path, name, folder = _recipe(named or str(overlay))
     over = Path(overlay) if named and overlay else None
     if checkpoint is None:
-        return Plan(compose.compose(path, words, over), name, flags, root)
+        recipe = compose.compose(path, words, over)
+        if recipe.get("init"):  # its folder now: `latest` moves
+            recipe["init"] = str(runs.weights(str(recipe["init"])))
+        return Plan(recipe, name, flags, root)
     if over is not None:
         raise UsageError("a run goes on with its own recipe: leave out --config")
     return _resumed(path, name, folder, checkpoint, words, flags, root)
@@ -120,10 +129,12 @@ def _resumed(
     path: Path, name: str, folder: Path | None, checkpoint: str, words: list[str], flags: list[str], root: Path
 ) -> Plan:
     """The plan of a run that goes on: its own recipe, in its own folder."""
-    for word in words:
-        if word.lstrip("+~").partition("=")[0].partition(".")[0] not in ("trainer", "data"):
+    typed = [(w, w.lstrip("+~").partition("=")[0].partition(".")[0] in ("trainer", "data")) for w in words]
+    typed += [(f, not f.startswith(_OF_THE_RUN)) for f in flags]
+    for text, may_change in typed:
+        if not may_change:
             raise UsageError(
-                f"{word!r}: a run goes on with its own recipe; only trainer and data may change. "
+                f"{text!r}: a run goes on with its own recipe; only trainer and data may change. "
                 "To start a new run from its weights, say init=RUN instead of --ckpt_path"
             )
     if checkpoint != "last":
@@ -153,10 +164,8 @@ def train(asked: Plan) -> Path:
     folder = asked.folder or runs.create(asked.root, tool.flat()["modality"]["name"], asked.name)
     runs.claim(folder)
     try:
-        if runs.is_first():
-            print(f"{'going on with' if asked.folder else 'run'} {_short(folder)}", flush=True)
-        tool.equip(folder)
-        tool.fit(asked.checkpoint)
+        with runs.named_in_errors(folder):
+            _fit(tool, folder, asked)
     except BaseException:
         if runs.is_first() and asked.folder is None and not tool.steps:
             shutil.rmtree(folder, ignore_errors=True)  # nothing was trained: a bad path, a wrong size
@@ -168,6 +177,14 @@ def train(asked: Plan) -> Path:
     return folder
 
 
+def _fit(tool: Tool, folder: Path, asked: Plan) -> None:
+    if runs.is_first():
+        runs.probe(folder)
+        print(f"{'going on with' if asked.folder else 'run'} {_short(folder)}", flush=True)
+    tool.equip(folder)
+    tool.fit(asked.checkpoint)
+
+
 def _short(folder: Path) -> str:
     here = Path.cwd()
     return str(folder.relative_to(here)) if folder.is_relative_to(here) else str(folder)
@@ -176,8 +193,9 @@ def _short(folder: Path) -> str:
 def _farewell(folder: Path) -> str:
     run = _short(folder)
     latest = _short(folder.parent / "latest")
+    held = [f"{name}/" if (folder / name).is_dir() else name for name in _HELD if (folder / name).exists()]
     return (
-        f"\n{run} holds the model (model.safetensors, model.yaml), checkpoints/, metrics.csv, tensorboard/ and pictures/\n"
+        f"\n{run} holds {', '.join(held)}\n"
         f"next: ornstein sample {latest} -n 16 --out out\n"
         f"      ornstein evaluate {latest}\n"
         f"      tensorboard --logdir {run}"

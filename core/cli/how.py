@@ -8,16 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .asked import negative
 from .words import UsageError
 
 if TYPE_CHECKING:
+    from ..conditioning.spec import ConditionSpec
     from ..denoiser import Denoiser
+    from ..modality import Modality
     from ..samplers import Sampler
 
 DEFAULT_SAMPLER = {"name": "dpmpp_2m"}  # where a folder holds a model and no recipe
 
 
-def add_how(parser: argparse.ArgumentParser) -> None:
+def arguments(parser: argparse.ArgumentParser) -> None:
     """The options that say how samples are made, shared with `evaluate`."""
     group = parser.add_argument_group("how")
     add = group.add_argument
@@ -30,7 +33,9 @@ def add_how(parser: argparse.ArgumentParser) -> None:
     add("--precision", choices=("float32", "bf16", "float64"), default="float32", help="(float32)")
 
 
-def how(folder: Path, args: argparse.Namespace, words: Sequence[str]) -> dict[str, Any]:
+def recipe_under(
+    folder: Path, args: argparse.Namespace, words: Sequence[str], specs: Sequence[ConditionSpec]
+) -> dict[str, Any]:
     """The recipe's sampler and guidance under the words and options of the command line."""
     from . import compose, runs, trust
 
@@ -45,7 +50,7 @@ def how(folder: Path, args: argparse.Namespace, words: Sequence[str]) -> dict[st
     parts = {"sampler": trained.get("sampler") or DEFAULT_SAMPLER, "guidance": trained.get("guidance")}
     recipe = compose.apply(parts, words)
     trust.check(recipe, words)
-    return {"sampler": recipe["sampler"], "guidance": guidance(recipe["guidance"], args)}
+    return {"sampler": recipe["sampler"], "guidance": _guidance(recipe["guidance"], args, specs)}
 
 
 def _warn_of_task(task: str | None, trained: dict[str, Any]) -> None:
@@ -56,7 +61,9 @@ def _warn_of_task(task: str | None, trained: dict[str, Any]) -> None:
         print(f"note: this run was not trained on {task} (its tasks: {met}); expect little of it", file=sys.stderr)
 
 
-def guidance(part: dict[str, Any] | None, args: argparse.Namespace) -> dict[str, Any] | None:
+def _guidance(
+    part: dict[str, Any] | None, args: argparse.Namespace, specs: Sequence[ConditionSpec]
+) -> dict[str, Any] | None:
     """The guidance of the recipe with the options laid over it; None where none is asked for."""
     over: dict[str, Any] = {}
     if args.guidance is not None:
@@ -64,19 +71,19 @@ def guidance(part: dict[str, Any] | None, args: argparse.Namespace) -> dict[str,
     if args.interval is not None:
         over["interval"] = args.interval
     if args.negative:
-        over["negative"] = dict(pair(text, "--negative") for text in args.negative)
+        over["negative"] = negative(specs, args.negative)
     if not over:
         return part
     return {"name": "cfg", **(part or {}), **over}
 
 
-def build_how(denoiser: Denoiser, recipe: dict[str, Any]) -> tuple[Denoiser, Sampler]:
+def build(denoiser: Denoiser, recipe: dict[str, Any]) -> tuple[Denoiser, Sampler]:
     """The guided denoiser and the sampler."""
     from ..samplers import Sampler
+    from . import objects
     from .names import check_keys, load_class, to_classes
-    from .objects import build
 
-    sampler = build(Sampler, "sampler", recipe["sampler"])
+    sampler = objects.build(Sampler, "sampler", recipe["sampler"])
     if recipe["guidance"] is None:
         return denoiser, sampler
     tree = to_classes(recipe["guidance"], ("guidance",))
@@ -96,3 +103,12 @@ def device(name: str) -> str:
     if name == "cuda" and not found:
         raise ValueError("--device cuda: no CUDA device is visible; leave the option out to use the CPU")
     return "cuda" if found and name != "cpu" else "cpu"
+
+
+def need_modality(denoiser: Denoiser, folder: Path) -> Modality:
+    """The modality that decodes and writes; refused where the checkpoint holds none."""
+    if denoiser.modality is None:
+        raise ValueError(
+            f"{folder} holds a denoiser without a modality: it can be sampled from Python, not written as files"
+        )
+    return denoiser.modality

@@ -39,5 +39,14 @@ def run_words(command: str, argv: list[str], parser: argparse.ArgumentParser) ->
     tool.build()
     tool.equip(None)
     judged = getattr(tool.trainer, command)
-    judged(tool.model, tool.datamodule, ckpt_path=checkpoint or folder / runs.LAST, weights_only=True)
+    last = checkpoint or folder / runs.LAST
+    tool.datamodule.resume(last)
+    losses = judged(tool.model, tool.datamodule, ckpt_path=last, weights_only=True, verbose=False)
+    if not losses:
+        raise ValueError(f"{folder}: there is nothing to {command} with, that part of its data is empty")
+    if runs.is_first():
+        print(last)
+        for name, value in losses[0].items():
+            if name != "step":  # of the trainer, which has trained nothing here
+                print(f"  {name:<24}{value:.5f}")
     return 0

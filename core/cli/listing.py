@@ -30,6 +30,8 @@ def run(args: argparse.Namespace) -> int:
     aliases = {"modality": "modalities", "recipe": "recipes"}
     group = aliases.get(args.group, args.group)
     if group not in groups:
+        group = group.removesuffix("s")
+    if group not in groups:
         raise LookupError(choose("group", args.group, groups))
     width = max((len(name) for name in groups[group]), default=0) + 2
     for name, about in groups[group].items():

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
@@ -52,11 +53,7 @@ class Parser(argparse.ArgumentParser):
 
     def format_help(self) -> str:
         """The help, with a recipe and a modality that exist in the examples."""
-        example = providers.example()
-        text = super().format_help().replace("MODALITY/RECIPE", example)
-        return text.replace("/MODALITY/", f"/{example.partition('/')[0]}/").replace(
-            "MODALITY ", f"{example.partition('/')[0]} "
-        )
+        return _with_example(super().format_help())
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of leaving."""
@@ -64,7 +61,15 @@ class Parser(argparse.ArgumentParser):
         flags = [a.partition("=")[0] for a in unknown if a.startswith("-")]
         if flags:
             message = "; ".join(choose("option", flag, self._option_string_actions) for flag in flags)
-        raise UsageError(f"{message}\n{self.format_usage().strip()}")
+        raise UsageError(f"{message}; see `{self.prog} --help`")
+
+
+def _with_example(text: str) -> str:
+    """A text whose MODALITY and RECIPE are ones that exist."""
+    example = providers.example()
+    modality = example.partition("/")[0]
+    text = text.replace("MODALITY/RECIPE", example).replace("/MODALITY/", f"/{modality}/")
+    return text.replace("MODALITY ", f"{modality} ")
 
 
 def build() -> Parser:
@@ -93,7 +98,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in argv
     argv = [a for a in argv if a != "--debug"]
     try:
-        return _run(argv)
+        with warnings.catch_warnings():
+            if not debug:
+                warnings.showwarning = _show_in_a_line
+            return _run(argv)
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         return 130
@@ -104,6 +112,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return leave.code if isinstance(leave.code, int) else 0
     except Exception as error:
         return _report(error, debug)
+
+
+def _show_in_a_line(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+    """A warning as a user reads it: without the line of code that gave it."""
+    print(f"{'note' if issubclass(category, UserWarning) else category.__name__}: {message}", file=sys.stderr)
 
 
 def _run(argv: list[str]) -> int:
@@ -125,14 +138,29 @@ def _run(argv: list[str]) -> int:
 def _report(error: Exception, debug: bool) -> int:
     if debug or not _is_expected(error):
         traceback.print_exception(error)  # a fault of ours, whose report needs it
-    print(f"ornstein: {str(error).strip() or type(error).__name__}", file=sys.stderr)
+    print(f"ornstein: {_message(error)}", file=sys.stderr)
     return 2 if isinstance(error, UsageError) else 1
+
+
+def _message(error: Exception) -> str:
+    """What the user reads of an error."""
+    text = str(error).strip() or type(error).__name__
+    if isinstance(error, UsageError):
+        return _with_example(text)
+    if isinstance(error, ModuleNotFoundError):
+        return f"{text}; it may come with an extra: pip install 'ornstein[all]'"
+    if isinstance(error, OSError) and error.strerror:
+        places = [str(name) for name in (error.filename, error.filename2) if name is not None]
+        return ": ".join([" and ".join(places), error.strerror] if places else [error.strerror])
+    return text
 
 
 def _is_expected(error: Exception) -> bool:
     """Whether the user's input or the machine (memory, a full disk, a file cut short) is at fault, and the message says so."""
     if isinstance(error, KeyError | IndexError):
         return False
+    if isinstance(error, ModuleNotFoundError):
+        return (error.name or "ornstein").partition(".")[0] != "ornstein"
     package = type(error).__module__.partition(".")[0]
     machine = type(error).__name__ == "OutOfMemoryError" or "PytorchStream" in str(error)
     return isinstance(error, _EXPECTED) or package in _PACKAGES or machine

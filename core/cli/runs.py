@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from .words import choose
@@ -69,6 +70,44 @@ def mark_latest(folder: Path) -> None:
         from ..checkpoint import write_aside
 
         write_aside(latest, lambda path: path.write_text(folder.name + "\n", encoding="utf-8"))
+
+
+@contextlib.contextmanager
+def named_in_errors(folder: Path) -> Iterator[None]:
+    """Give the folder to errors of the disk that name no file, such as a full disk's."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(folder)
+        raise
+
+
+def probe(folder: Path) -> None:
+    """Write a small file and take it away.
+
+    Raises:
+        OSError: the disk is full, or the folder may not be written.
+    """
+    path = folder / f".probe-{os.getpid()}"
+    try:
+        path.write_bytes(bytes(4096))
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def weights(word: str) -> Path:
+    """The folder with a trained model that `init=` names.
+
+    Raises:
+        LookupError, ValueError: no such folder, a file, or a run that has saved no model yet.
+    """
+    if word.endswith((".ckpt", ".safetensors")):
+        raise ValueError(f"init={word} is a file: name its run folder, init=RUN, whose averaged weights are taken")
+    folder = find(word)
+    if not (folder / "model.safetensors").is_file():
+        raise ValueError(f"init={word}: {folder} holds no model.safetensors; the run has saved no model yet")
+    return folder
 
 
 def find(word: str | Path) -> Path:

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import how, runs
+from .asked import conditions
 from .words import UsageError, choose
 
 if TYPE_CHECKING:
-    from ..denoiser import Denoiser
     from ..modality import Item, Modality, Sample
 
+RECORD = "provenance.json"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "words",
         nargs="*",
+        default=[],
         metavar="key=value",
         help="words of the recipe: sampler=ddim sampler.eta=0.5 guidance.scale=3",
     )
@@ -34,7 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, metavar="FOLDER", help="where files go (RUN/samples)")
     add("--size", type=int, nargs="+", help="size of new samples, in the modality's own unit (as in training)")
     add("--batch-size", type=int, default=64, help="samples made at a time; changes nothing else (64)")
-    add_how(parser)
+    how.arguments(parser)
     task = parser.add_argument_group("something given")
     task.add_argument("--task", metavar="NAME", help="a task of the modality: inpaint, ...")
     task.add_argument("--given", type=Path, metavar="PATH", help="file, folder, zip or table of the given items")
@@ -47,15 +50,14 @@ def run(args: argparse.Namespace) -> int:
     """Make the samples and write them."""
     from .. import checkpoint
     from ..sampling import sample
-    from . import runs
 
     folder = runs.find(args.run)
     if args.n < 1:
         raise UsageError(f"-n {args.n}: at least 1 sample is needed")
-    denoiser = checkpoint.load(folder, device=device(args.device))
-    modality = need_modality(denoiser, folder)
-    recipe = how(folder, args, args.words)
-    guided, sampler = build_how(denoiser, recipe)
+    denoiser = checkpoint.load(folder, device=how.device(args.device))
+    modality = how.need_modality(denoiser, folder)
+    recipe = how.recipe_under(folder, args, args.words, denoiser.conditions)
+    guided, sampler = how.build(denoiser, recipe)
     given = read_given(modality, args.given, args.task)
     known = read_known(modality, args.mask, given)
     cond, n = conditions(denoiser.conditions, args.cond, args.n, len(given or [0]))
@@ -87,15 +89,6 @@ def run(args: argparse.Namespace) -> int:
     record(out, {"run": folder, **asked, **made}, folder, files)
     print(f"{len(samples)} samples in {out}: {', '.join(f.name for f in files[:3])}{', ...' if len(files) > 3 else ''}")
     return 0
-
-
-def need_modality(denoiser: Denoiser, folder: Path) -> Modality:
-    """The modality that decodes and writes; refused where the checkpoint holds none."""
-    if denoiser.modality is None:
-        raise ValueError(
-            f"{folder} holds a denoiser without a modality: it can be sampled from Python, not written as files"
-        )
-    return denoiser.modality
 
 
 def read_given(modality: Modality, path: Path | None, task: str | None) -> list[Item] | None:
@@ -139,18 +132,32 @@ def read_known(modality: Modality, path: Path | None, given: Sequence[Item] | No
 
 
 def write(modality: Modality, samples: Sequence[Sample], out: Path) -> list[Path]:
-    """Native files, and a picture where they do not bring one.
+    """Native files, and a picture where they do not bring one; those of the samples that were there before go.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    files = modality.write(samples, out)
-    picture = out / "grid.png"
-    if picture not in files and _draws(modality):
-        _save_picture(modality.render(samples), picture)
-        files = [*files, picture]
+    with runs.named_in_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        _remove_older(out)
+        files = modality.write(samples, out)
+        picture = out / "grid.png"
+        if picture not in files and _draws(modality):
+            _save_picture(modality.render(samples), picture)
+            files = [*files, picture]
     return files
+
+
+def _remove_older(out: Path) -> None:
+    """Take away the files that the record in the folder lists, and nothing outside the folder."""
+    try:
+        named = json.loads((out / RECORD).read_text(encoding="utf-8"))["files"]
+        older = [out / name for name in named]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):  # none, or not a record of ours
+        return
+    for path in older:
+        if path.resolve().is_relative_to(out.resolve()) and path.is_file():
+            path.unlink()
 
 
 def _draws(modality: Modality) -> bool:
@@ -181,4 +188,4 @@ def record(out: Path, facts: dict[str, Any], folder: Path, files: Sequence[Path]
     tree = {**facts, "model_sha256": weights, "versions": {**packages, "python": platform.python_version()}}
     tree["files"] = [str(f.relative_to(out)) if f.is_relative_to(out) else str(f) for f in files]
     text = json.dumps({k: v for k, v in tree.items() if v is not None}, indent=1, default=str)
-    write_aside(out / "provenance.json", lambda path: path.write_text(text + "\n", encoding="utf-8"))
+    write_aside(out / RECORD, lambda path: path.write_text(text + "\n", encoding="utf-8"))

@@ -19,6 +19,7 @@ _EPILOG = """Values with commas make the jobs: every combination is one. Flags g
   ornstein sweep MODALITY/RECIPE optimizer.lr=1e-4,3e-4,1e-3 seed=0,1,2 --trainer.max_steps 2000
   ornstein sweep MODALITY/RECIPE objective=simple,logit_normal hydra/launcher=joblib    (with hydra-joblib-launcher installed)
 
+Steps, order or guidance of a sampler need no training: ornstein evaluate RUN --steps 5, then 10, then 20.
 Jobs run one after another, each in its own process and run folder under runs/<modality>/<recipe>-sweep-<date-time>/.
 """
 _SHOWN = ("train/loss", "val/loss")
@@ -44,9 +45,38 @@ def run_words(command: str, argv: list[str], parser: argparse.ArgumentParser) ->
     recipe = providers.recipe(words[0])
     tree = compose.load(recipe.path)
     with compose.stage({**tree, "sweep_flags": flags}, words[1:]) as (staged, overrides):
+        _check_first(staged, overrides)
         folder = runs.create(runs.root(place), tree["modality"]["name"], f"{recipe.path.stem}-sweep").resolve()
         _multirun(staged, overrides, folder)
     return _summary(folder)
+
+
+def _check_first(staged: Path, overrides: list[str]) -> None:
+    """Parse the first job as `fit` will, so that no folder is made for what every job would refuse.
+
+    Raises:
+        UsageError: a word that cannot be read.
+        ValueError, LookupError: an unknown key, a wrong value.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    from . import bridge
+
+    try:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+    except HydraException as error:
+        why = str(error).partition("\n")[0]
+        raise UsageError(f"the words cannot be read: {why}; close their brackets and quotes") from error
+    first = []
+    for read in parsed:
+        if read.is_sweep_override():
+            first.append(f"{read.get_key_element()}={next(read.sweep_string_iterator())}")
+        elif not read.is_hydra_override() or read.key_or_group == "hydra.searchpath":
+            first.append(str(read.input_line))
+    tree = compose.merged(staged, first)
+    flags = tree.pop("sweep_flags")
+    bridge.Tool(compose.resolve(tree), flags)
 
 
 def job(config: Any) -> None:

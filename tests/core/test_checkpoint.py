@@ -162,7 +162,7 @@ def test_a_file_cannot_make_a_module_run(tmp_path, monkeypatch):
             {"class": "ornstein.core.schedules.Sine", "args": {}},
             "needs ornstein.core.schedules.Sine, which cannot be imported",
         ),
-        ({"class": "no_such_package.Net", "args": {}}, "of no registered plugin; where you trust it, import no_such"),
+        ({"class": "no_such_package.Net", "args": {}}, "of no registered plugin: install the package"),
         ({"class": "ornstein.core.no_such.Net", "args": {}}, "cannot be imported: No module named"),
         (
             {"class": "ornstein.core.schedules.VP", "args": {"beta": 1}},

@@ -1,8 +1,10 @@
 """A tiny run of the digits, trained once for all tests of the command line."""
 
+import csv
 from pathlib import Path
 
 import pytest
+import yaml
 from ornstein.core.cli.main import main
 
 TINY = [
@@ -10,6 +12,17 @@ TINY = [
     *("optimizer.warmup=1", "run.every=2", "run.keep_every=2", "run.pictures=4", "run.n=4"),
     *("trainer.val_check_interval=2", "trainer.log_every_n_steps=1", "sampler.steps=2"),
 ]
+
+
+def config(run: Path) -> dict:
+    """The recipe of a run."""
+    return yaml.safe_load((run / "config.yaml").read_text())
+
+
+def steps(run: Path) -> list[int]:
+    """The steps of which metrics.csv has a row."""
+    with (run / "metrics.csv").open() as file:
+        return [int(float(row["step"])) for row in csv.DictReader(file)]
 
 
 @pytest.fixture

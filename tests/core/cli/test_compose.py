@@ -7,7 +7,7 @@ import yaml
 from ornstein.core.cli import compose, names, providers
 from ornstein.core.cli.compose import apply, lay_over
 from ornstein.core.cli.objects import build
-from ornstein.core.cli.words import choose, split, take, take_flag
+from ornstein.core.cli.words import UsageError, choose, split, take, take_flag
 
 DIGITS = providers.recipe("image/digits").path
 
@@ -92,12 +92,34 @@ def test_a_recipe_of_ones_own_may_use_every_group(tmp_path):
     assert compose.compose(mine)["sampler"] == {"name": "ddim", "steps": 3}
 
 
+def test_data_of_ones_own_take_the_place_of_a_named_set(tmp_path):
+    named, own = {"data": {"name": "digits", "limit": 3}}, {"data": {"root": "???", "limit": 3}}
+    assert apply(named, ["data.root=mine"])["data"] == {"root": "mine", "limit": 3}
+    assert apply(own, ["data.name=digits"])["data"] == {"name": "digits", "limit": 3}
+    assert apply(named, ["data.root=null"])["data"] == {"name": "digits", "root": None, "limit": 3}
+    both = apply(named, ["data.root=mine", "data.name=other"])["data"]
+    assert (both["root"], both["name"]) == ("mine", "other")  # for the data module to refuse
+    (tmp_path / "over.yaml").write_text("data: {root: mine}\n")
+    assert "name" not in compose.compose(DIGITS, (), tmp_path / "over.yaml")["data"]
+
+
+def test_a_mistyped_key_is_told_before_what_is_left_open():
+    with pytest.raises(LookupError, match="did you mean root"):
+        compose.compose(providers.recipe("image/folder").path, ["data.rot=x"])
+
+
+def test_a_word_that_cannot_be_read_is_shown():
+    with pytest.raises(UsageError, match=r"'sampler={name: ddim' cannot be read: close its brackets"):
+        apply({"sampler": {"name": "ddim"}}, ["sampler={name: ddim"])
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("a: [1", "not YAML"),
         ("- 1", "not a mapping"),
-        ("defaults:\n  - sampler: dim\n", "sampler/dim"),
+        ("defaults:\n  - sampler: dim\n", "sampler/dim.*did you mean sampler/ddim"),
+        ("defaults:\n  - sampler: ddim\nseed: 0\n", "add `- _self_`"),
         ("\x00", "YAML"),
     ],
 )

@@ -65,6 +65,10 @@ UNKNOWN = [
     (["check", "imgae"], "image", 1),
     (["evaluate", "nowhere"], "nowhere", 1),
     (["sweep", "image/digits"], "name a recipe and values", 2),
+    (["sample"], "required: RUN; see `ornstein sample --help`", 2),
+    (["validate", "a=1"], "`ornstein validate runs/image/latest`", 2),
+    (["fit", "seed=1"], "`ornstein fit image/digits`", 2),
+    (["check", "no_such_module.Thing"], "cannot be imported", 1),
 ]
 
 
@@ -90,6 +94,46 @@ def test_an_unexpected_error_keeps_its_traceback(ornstein, monkeypatch):
     code, _, err = ornstein("list")
     assert code == 1
     assert "Traceback" in err
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (FileExistsError(17, "File exists", "out"), "out: File exists"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (OSError(18, "Cross-device link", "a", None, "b"), "a and b: Cross-device link"),
+        (OSError("in plain words"), "in plain words"),
+        (ModuleNotFoundError("No module named 'sklearn'", name="sklearn"), "pip install 'ornstein[all]'"),
+    ],
+)
+def test_what_the_machine_refuses_is_one_line(ornstein, monkeypatch, error, said):
+    def broken(argv):
+        raise error
+
+    monkeypatch.setattr(main_module, "_run", broken)
+    code, _, err = ornstein("list")
+    assert code == 1
+    assert said in err
+    assert "Errno" not in err
+    assert err.count("\n") == 1
+
+
+def test_a_module_of_our_own_that_is_missing_is_our_fault(ornstein, monkeypatch):
+    monkeypatch.setitem(main_module.COMMANDS, "list", ("no_such_module", ""))
+    code, _, err = ornstein("list")
+    assert code == 1
+    assert "Traceback" in err
+
+
+def test_check_finds_a_modality_in_the_current_folder(ornstein, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p])
+    (tmp_path / "written_here.py").write_text("raise RuntimeError('found')\n")
+    assert "found" in ornstein("check", "written_here.Mine")[2]
+
+
+def test_a_group_may_be_said_in_the_plural(ornstein):
+    assert ornstein("list", "samplers") == ornstein("list", "sampler")
 
 
 def test_ctrl_c_leaves_with_130_and_a_word(ornstein, monkeypatch):

@@ -66,6 +66,37 @@ def test_the_newest_run_is_the_last_that_saved(tmp_path):
         runs.newest(tmp_path, "m", "other")
 
 
+def test_an_error_of_the_disk_gets_the_folder(tmp_path):
+    with pytest.raises(OSError, match="No space") as error, runs.named_in_errors(tmp_path):
+        raise OSError(28, "No space left on device")
+    assert error.value.filename == str(tmp_path)
+
+
+def test_a_folder_is_tried_before_it_is_used(tmp_path, monkeypatch):
+    runs.probe(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+    def full(path, data):
+        path.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        runs.probe(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_to_start_from_are_a_folder_with_a_model(tmp_path):
+    folder = made(tmp_path / "m/r-20200101-000000")
+    runs.mark_latest(folder)
+    with pytest.raises(ValueError, match="saved no model yet"):
+        runs.weights(str(tmp_path / "m/latest"))
+    with pytest.raises(ValueError, match="name its run folder"):
+        runs.weights(str(folder / runs.LAST))
+    (folder / "model.safetensors").touch()
+    assert runs.weights(str(tmp_path / "m/latest")) == runs.weights(str(tmp_path / "m")) == folder
+
+
 def test_where_runs_go(monkeypatch):
     monkeypatch.setenv("ORNSTEIN_RUNS", "there")
     assert runs.root("here") == Path("here")

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from ornstein.core.cli import evaluate
-from ornstein.core.cli.sample import conditions
+from ornstein.core.cli import evaluate, sample
+from ornstein.core.cli.asked import conditions, negative
 from ornstein.core.cli.words import UsageError
 from ornstein.core.conditioning.spec import ConditionSpec
 from ornstein.core.modality import Item
@@ -39,6 +39,34 @@ SPECS = [
 )
 def test_what_is_typed_for_each_kind(typed, values):
     assert conditions(SPECS, [typed], 1) == ({typed.partition("=")[0]: values}, len(values))
+
+
+def test_a_condition_is_given_once():
+    with pytest.raises(UsageError, match="year is given twice"):
+        conditions(SPECS, ["year=0,1", "year=2"], 1)
+
+
+def test_guidance_leads_away_from_one_value_of_the_right_type():
+    assert negative(SPECS, ["year=2", "heat=0.5", "place=1,2,3"]) == {
+        "year": "2",
+        "heat": 0.5,
+        "place": [1.0, 2.0, 3.0],
+    }
+    for asked in (["year=0,1"], ["year=0", "year=1"]):
+        with pytest.raises(UsageError, match="--negative year"):
+            negative(SPECS, asked)
+
+
+def test_samples_of_an_earlier_run_go_and_nothing_else(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    out.mkdir()
+    for path in (out / "0000.png", out / "0001.png", out / "mine.png", tmp_path / "far.png"):
+        path.touch()
+    (out / "provenance.json").write_text('{"files": ["0000.png", "0001.png", "../far.png", "gone.png"]}')
+    monkeypatch.setattr(sample, "_draws", lambda modality: False)
+    assert sample.write(SimpleNamespace(write=lambda samples, folder: []), [], out) == []
+    assert sorted(p.name for p in out.iterdir()) == ["mine.png", "provenance.json"]
+    assert (tmp_path / "far.png").exists()
 
 
 @pytest.mark.parametrize("name", ["words", "depth"])

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import yaml
-from ornstein.core.cli import sample, trust
+from ornstein.core.cli import how, trust
 
 EVIL = "from pathlib import Path\nPath(__file__).with_name('RAN').touch()\n"
 OWN = """
@@ -130,5 +130,5 @@ def test_a_recipe_of_ones_own_names_any_class(ornstein, module, tmp_path):
 def test_guidance_is_a_guidance_before_it_is_called(name, capsys):
     recipe = {"sampler": {"name": "ddim"}, "guidance": {"name": name, "setup": "print('RAN')", "number": 0}}
     with pytest.raises(LookupError, match="is no Guidance"):
-        sample.build_how(None, recipe)
+        how.build(None, recipe)
     assert "RAN" not in capsys.readouterr().out

@@ -6,6 +6,7 @@ samples that have none are garbage by contract: they are replaced before they ar
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import torch
@@ -30,14 +31,14 @@ class MLP(nn.Module):
         return self.outer(F.silu(self.inner(x.to(self.inner.weight.dtype))))
 
 
-class Embedder(nn.Module):
+class Embedder(nn.Module, ABC):
     """Maps the values of one kind of condition to vectors of a width; built as `Class(size, width)`."""
 
     sequence: ClassVar[bool] = False  # (B, L, W) instead of (B, W)
 
+    @abstractmethod
     def forward(self, value: Tensor, mask: Tensor | None = None) -> Tensor:
         """Embed clean values; `mask` (B, L) says which rows of a sequence are real."""
-        raise NotImplementedError
 
 
 class ClassEmbedder(Embedder):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,12 +24,12 @@ _BATCH = 256  # samples embedded at once
 Inputs = Callable[[Sequence[Sample]], Tensor]
 
 
-class FeatureNetwork(nn.Module):
+class FeatureNetwork(nn.Module, ABC):
     """What `Learned` trains: `forward` maps (n, *S) to (n, K) logits, or to (n, *S) where it rebuilds its input."""
 
+    @abstractmethod
     def features(self, x: Tensor) -> Tensor:
         """(n, D) features of inputs (n, *S)."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from .. import checkpoint as model_files
 from ..conditioning.spec import ConditionSpec
@@ -58,7 +58,10 @@ class Pictures(Callback):
                 self.draw(trainer, pl_module, Path(self.folder) / f"step-{step:08d}.png")
 
     def draw(self, trainer: Trainer, module: DiffusionModule, path: Path) -> None:
-        """Sample, render, and write the picture to `path` and to TensorBoard."""
+        """Sample, render, and write the picture to `path` and to TensorBoard.
+
+        Samples that cannot be decoded (a young network may diverge) cost the picture, said aloud, and not the run.
+        """
         if module.sampler is None:
             raise ValueError("pictures need the module's sampler, which is None")
         data = getattr(trainer, "datamodule", None)
@@ -67,7 +70,11 @@ class Pictures(Callback):
         cond = fixed_conditions(module.network.conditions, items, self.n)
         with module.averaged() as denoiser:
             drawn = denoiser if module.guidance is None else module.guidance(denoiser)
-            samples = sample(drawn, module.sampler, self.n, cond, self.seed)
+            try:
+                samples = sample(drawn, module.sampler, self.n, cond, self.seed)
+            except ValueError as error:
+                rank_zero_warn(f"no picture at step {trainer.global_step}: {error}")
+                return
         pixels = as_pixels(module.modality.render(samples))
         save_whole(path, lambda aside: aside.write_bytes(png(pixels)))
         for logger in trainer.loggers:

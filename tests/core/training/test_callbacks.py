@@ -32,6 +32,18 @@ def test_a_picture_is_of_the_averaged_weights_with_classes_in_turn(tmp_path):
     assert np.array_equal(drawn, as_pixels(module.modality.render(samples)))
 
 
+def test_samples_that_cannot_be_decoded_cost_the_picture_and_not_the_run(tmp_path, monkeypatch):
+    def diverged(*_):
+        raise ValueError("the sample is not finite")
+
+    monkeypatch.setattr(Tiny, "decode", diverged)
+    module, data = parts()
+    with pytest.warns(UserWarning, match="no picture at step 2: the sample is not finite"):
+        trainer(tmp_path, 3, run={"every": 3, "pictures": 2, "n": 4}).fit(module, data)
+    assert module.trainer.global_step == 3
+    assert not (tmp_path / "pictures").exists()
+
+
 def test_the_export_is_the_average_and_samples_alone(tmp_path):
     module, data = parts()
     trainer(tmp_path, 5).fit(module, data)

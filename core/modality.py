@@ -152,7 +152,7 @@ class Modality(ABC):
         return None
 
     def cost(self, item: Item) -> int:
-        """Tokens of an item, for bucketed batches."""
+        """Tokens of an item, for batches of like sizes; training does not form them yet."""
         return 1
 
     def render(self, samples: Sequence[Sample]) -> Any:

@@ -88,12 +88,11 @@ class Continuous(View):
         """Every linear view mixes alike: raw outputs of one parametrisation, else x_0 and eps."""
         if not isinstance(other, Continuous):
             raise _cannot_mix(self, other)
-        by = _shaped(weight, self.x_t)
         plain = not isinstance(self, Pair) and not isinstance(other, Pair)
         if plain and self.parametrization == other.parametrization:
-            output = torch.lerp(other.output, self.output, by)
+            output = _lerp(other.output, self.output, weight)
             return Continuous(output, self.x_t, self.at, self.parametrization)
-        return Pair(torch.lerp(other.x0, self.x0, by), torch.lerp(other.eps, self.eps, by), self.x_t, self.at)
+        return Pair(_lerp(other.x0, self.x0, weight), _lerp(other.eps, self.eps, weight), self.x_t, self.at)
 
 
 class Pair(Continuous):
@@ -139,7 +138,7 @@ class Categorical(View):
         """Normalised log-probabilities mix linearly."""
         if not isinstance(other, Categorical):
             raise _cannot_mix(self, other)
-        return Categorical(torch.lerp(other.log_probs, self.log_probs, _shaped(weight, self.logits)))
+        return Categorical(_lerp(other.log_probs, self.log_probs, weight))
 
     def rows(self, start: int, stop: int) -> Categorical:
         """Samples start..stop-1."""
@@ -179,7 +178,8 @@ def _cannot_mix(a: View, b: View) -> ValueError:
     return ValueError(f"cannot mix a {type(a).__name__} view with a {type(b).__name__} one")
 
 
-def _shaped(weight: float | Tensor, like: Tensor) -> Tensor:
-    """The weight as torch.lerp takes it: a scalar, or one for each sample."""
-    weight = torch.as_tensor(weight, dtype=like.dtype)
-    return weight if weight.ndim == 0 else weight.view(-1, *(1,) * (like.ndim - 1))
+def _lerp(start: Tensor, end: Tensor, weight: float | Tensor) -> Tensor:
+    """start + weight (end - start), the weight a number or one for each sample, (B,)."""
+    if not isinstance(weight, Tensor):
+        return torch.lerp(start, end, weight)  # a number stays on the host: no device has to be asked for it
+    return torch.lerp(start, end, weight.to(start.dtype).view(-1, *(1,) * (start.ndim - 1)))

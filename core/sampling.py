@@ -73,6 +73,8 @@ def sample(
         posed_known: list[Any] = []
         encoded = modality.blank(n, conditions(denoiser.conditions, cond, n), rng.generator(seed, "blank"), size)
     else:
+        if size is not None:
+            raise ValueError(f"size {size} is for new samples: given items bring their own")
         items, posed_known = _pose(modality, task, given, known, seed)
         items, posed_known = ([x for x in xs for _ in range(n)] for xs in (items, posed_known))
         encoded = modality.encode(items, posed_known, rng.generator(seed, "encode"))

@@ -163,6 +163,8 @@ def test_nonsense_is_refused(denoiser, items, options, words):
         sample(denoiser, DDIM(2), task="dock", given=items[:1])
     with pytest.raises(ValueError, match="task 'dock' does not exist"):
         sample(denoiser, DDIM(2), task="dock", given=items[:1], known=[None])
+    with pytest.raises(ValueError, match="size 4 is for new samples"):
+        sample(denoiser, DDIM(2), task="conformer", given=items[:1], size=4)
     with pytest.raises(ValueError, match="nothing of them is known: name a task"):
         sample(denoiser, DDIM(2), given=items[:1])
     with pytest.raises(ValueError, match="2 known masks for 1 given items"):

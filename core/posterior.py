@@ -52,7 +52,14 @@ class Continuous(View):
     @cached_property
     def x0(self) -> Tensor:
         """The mean of x_0."""
-        return self._solution.a * self.x_t + self._solution.b * self.output
+        return torch.addcmul(self._solution.a * self.x_t, self._solution.b, self.output)
+
+    def combine(self, p: float | Tensor, q: float | Tensor) -> Tensor:
+        """p x_t + q x_0, without x_0 in between: what samplers remember."""
+        if not isinstance(p, Tensor) and (p, q) == (0.0, 1.0):
+            return self.x0
+        a, b = self._solution.a, self._solution.b
+        return torch.addcmul((p + q * a) * self.x_t, q * b, self.output)
 
     @cached_property
     def eps(self) -> Tensor:
@@ -101,6 +108,10 @@ class Pair(Continuous):
     def __init__(self, x0: Tensor, eps: Tensor, x_t: Tensor, at: Point) -> None:
         super().__init__(V().target(x0, eps, at), x_t, at, V())
         self.x0, self.eps = x0, eps
+
+    def combine(self, p: float | Tensor, q: float | Tensor) -> Tensor:
+        """p x_t + q x_0."""
+        return p * self.x_t + q * self.x0
 
     def rows(self, start: int, stop: int) -> Pair:
         """Samples start..stop-1."""

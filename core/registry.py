@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .modality import Modality
@@ -21,15 +22,32 @@ RECIPES = "ornstein.recipes"
 OFF = "ORNSTEIN_PLUGINS"
 
 
-class Entry(NamedTuple):
-    """Where a choice lives and what it is."""
+@dataclass(frozen=True)
+class Entry:
+    """Where a choice lives and what it is.
+
+    Args:
+        path: of the class.
+        about: one sentence.
+        options: constructor arguments that make this choice of the class; nested choices by name.
+        facts: columns of `ornstein list` beside the sentence.
+    """
 
     path: str
     about: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 _S, _P, _O = "ornstein.core.schedules", "ornstein.core.parametrization", "ornstein.core.objective"
 _M, _G = "ornstein.core.samplers", "ornstein.core.samplers.grid"
+
+
+def _sampler(name: str, about: str, order: str, calls: str, noise: str, source: str, /, **options: Any) -> Entry:
+    """An entry of a sampler: order of convergence, denoiser calls a step, whether it draws noise, and where it is from."""
+    facts = {"order": order, "calls": calls, "noise": noise, "source": source}
+    return Entry(f"{_M}.{name}", about, options, facts)
+
 
 TABLE: dict[str, dict[str, Entry]] = {
     "schedule": {
@@ -65,11 +83,19 @@ TABLE: dict[str, dict[str, Entry]] = {
         "min_snr": Entry(f"{_O}.MinSNR", "min(SNR, gamma) on x0"),
     },
     "sampler": {
-        "ddpm": Entry(f"{_M}.DDPM", "ancestral; 1 call a step, stochastic"),
-        "ddim": Entry(f"{_M}.DDIM", "order 1, 1 call a step; eta in [0, 1]"),
-        "euler": Entry(f"{_M}.Euler", "order 1, 1 call a step; also Euler of flow matching"),
-        "heun": Entry(f"{_M}.Heun", "order 2, 2 calls a step"),
-        "dpmpp_2m": Entry(f"{_M}.DPMpp", "DPM-Solver++(2M): order 2, 1 call a step"),
+        "ddpm": _sampler("DDPM", "ancestral", "1", "1", "yes", "Ho et al. 2020"),
+        "ddim": _sampler("DDIM", "eta in [0, 1]: 0 deterministic, 1 ancestral", "1", "1", "eta", "Song et al. 2020"),
+        "euler": _sampler("Euler", "also Euler of flow matching", "1", "1", "no", "Karras et al. 2022"),
+        "heun": _sampler("Heun", "the mean of the slopes at both ends", "2", "2", "no", "Karras et al. 2022"),
+        "dpmpp_2m": _sampler("DPMpp", "DPM-Solver++(2M), as published", "2", "1", "no", "Lu et al. 2022", order=2),
+    },
+    "move": {
+        "ancestral": Entry(f"{_M}.Ancestral", "each entry by itself, by its process"),
+    },
+    "tokens": {
+        "full_sequence": Entry(f"{_M}.FullSequence", "all tokens together"),
+        "autoregressive": Entry(f"{_M}.Autoregressive", "block after block along the first axis"),
+        "pyramid": Entry(f"{_M}.Pyramid", "each block a lag behind the one before: the future is noisier"),
     },
     "grid": {
         "uniform": Entry(f"{_G}.UniformGrid", "equal steps in t"),

@@ -11,7 +11,7 @@ import torch
 from . import rng
 from .conditioning.values import conditions
 from .denoiser import Denoiser
-from .samplers import Sampler, run
+from .samplers import Sampler
 from .samplers.run import Hook
 from .state import Encoded
 
@@ -41,7 +41,7 @@ def sample(
 
     Args:
         denoiser: with a modality attached, as `load` does; guidance passes it on.
-        sampler: whose table to run.
+        sampler: how to draw.
         n: number of samples (for each given item).
         cond: raw conditions, one value for all or a list with one for each sample. Given items bring their own.
         seed: of everything. Sample k is the same for any batch size.
@@ -52,7 +52,7 @@ def sample(
         batch_size: samples at a time.
         precision: float32, bf16 or float16 (autocast), or float64 (the network is converted, and converted back).
         progress: show a bar.
-        hooks: called after each row of the plan.
+        hooks: called after each row of the plan, or step of a sampler that has none.
 
     Raises:
         ValueError: no modality, an unknown task, condition or precision, n below 1.
@@ -60,7 +60,7 @@ def sample(
     modality = denoiser.modality
     if modality is None:
         raise ValueError(
-            "sample() decodes by a modality and this denoiser has none: `load` attaches it; samplers.run needs none"
+            "sample() decodes by a modality and this denoiser has none: `load` attaches it; `sampler.run` needs none"
         )
     if n < 1 or batch_size < 1:
         raise ValueError(f"n and batch_size must be at least 1, found n={n}, batch_size={batch_size}")
@@ -80,13 +80,12 @@ def sample(
         encoded = modality.encode(items, posed_known, rng.generator(seed, "encode"))
         own = conditions(denoiser.conditions, cond, len(items))
         encoded = Encoded(encoded.state, encoded.layout, {**encoded.cond, **own}, encoded.known, encoded.aux)
-    plan = sampler.plan(denoiser.processes)
     out: list[Sample] = []
     with _prepared(denoiser, precision) as (device, dtype), _bar(progress, encoded.batch) as advance:
         for start in range(0, encoded.batch, batch_size):
             part = encoded.rows(start, start + batch_size)
             index = torch.arange(start, start + part.batch)
-            state = run(denoiser, plan, part.to(device, dtype), seed=seed, index=index, hooks=hooks)
+            state = sampler.run(denoiser, part.to(device, dtype), seed=seed, index=index, hooks=hooks)
             out += modality.decode({k: v.cpu() for k, v in state.items()}, part.mask, part.aux)
             advance(part.batch)
     return [modality.paste(x, items[i], posed_known[i]) for i, x in enumerate(out)] if items else out

@@ -40,6 +40,8 @@ BASES = {
     "weight": "ornstein.core.objective.Weight",
     "sampler": "ornstein.core.samplers.Sampler",
     "grid": "ornstein.core.samplers.Grid",
+    "move": "ornstein.core.samplers.Move",
+    "tokens": "ornstein.core.samplers.TokenGrid",
     "guidance": "ornstein.core.guidance.Guidance",
     "ema": f"{_T}.ema.EMA",
     **FIXED,
@@ -63,8 +65,13 @@ def to_classes(tree: Any, path: tuple[str, ...] = (), above: str | None = None) 
         if group is not None and (above is not None or not all(isinstance(v, str | dict) for v in tree.values())):
             raise LookupError(f"{where} has no name; choices: {', '.join(sorted(_names(group)))}")
         return {key: to_classes(value, (*path, key), group) for key, value in tree.items()}
-    args = {key: to_classes(value, (*path, key)) for key, value in tree.items() if key != "name"}
-    return {"class_path": FIXED.get(where) or class_path(str(group), tree["name"], where), "init_args": args}
+    given = {key: value for key, value in tree.items() if key != "name"}
+    if where in FIXED:
+        found, options = FIXED[where], {}
+    else:
+        found, options = class_path(str(group), tree["name"], where), _options(str(group), tree["name"])
+    args = {key: to_classes(value, (*path, key)) for key, value in {**options, **given}.items()}
+    return {"class_path": found, "init_args": args}
 
 
 def to_names(tree: Any, path: tuple[str, ...] = (), above: str | None = None) -> Any:
@@ -81,8 +88,12 @@ def to_names(tree: Any, path: tuple[str, ...] = (), above: str | None = None) ->
         return args
     if group is None:
         return tree
-    name = next((n for n, p in _names(group).items() if p == tree["class_path"]), tree["class_path"])
-    return {"name": name, **args}
+    named = [n for n, p in _names(group).items() if p == tree["class_path"]]
+    fitting = [n for n in named if all(args.get(key) == value for key, value in _options(group, n).items())]
+    if not fitting:
+        return {"name": tree["class_path"], **args}
+    name = max(fitting, key=lambda n: len(_options(group, n)))  # of several, the one that says most
+    return {"name": name, **{key: value for key, value in args.items() if key not in _options(group, name)}}
 
 
 def without_nulls(tree: Any, called: Callable[..., Any] | None = None) -> Any:
@@ -165,6 +176,12 @@ def check_arguments(called: Callable[..., Any], given: Mapping[str, Any], where:
 
 def _group(path: tuple[str, ...]) -> str | None:
     return path[-1] if path and (path[-1] in GROUPS or path[-1] == "modality") else None
+
+
+def _options(group: str, name: str) -> Mapping[str, Any]:
+    """The arguments that a name stands for beside its class."""
+    entry = GROUPS.get(group, {}).get(name)
+    return entry.options if entry is not None else {}
 
 
 @cache

@@ -49,6 +49,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Make the samples and write them."""
     from .. import checkpoint
+    from ..samplers import TableSampler
     from ..sampling import sample
 
     folder = runs.find(args.run)
@@ -85,7 +86,9 @@ def run(args: argparse.Namespace) -> int:
         "mask": args.mask,
         "size": args.size,
     }
-    made = {"seed": args.seed, "precision": args.precision, **recipe, "table": sampler.plan(denoiser.processes)}
+    made = {"seed": args.seed, "precision": args.precision, **recipe}
+    if isinstance(sampler, TableSampler):
+        made["table"] = sampler.plan(denoiser.processes)
     record(out, {"run": folder, **asked, **made}, folder, files)
     print(f"{len(samples)} samples in {out}: {', '.join(f.name for f in files[:3])}{', ...' if len(files) > 3 else ''}")
     return 0

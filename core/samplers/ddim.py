@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from .grid import Grid
 from .plan import Coefficients, Curve, Stage, ddim_step
-from .sampler import Sampler
+from .sampler import TableSampler
 
 
-class DDIM(Sampler):
+@dataclass(frozen=True)
+class DDIM(TableSampler):
     """x_s = alpha_s x_0 + sqrt(sigma_s^2 - std^2) eps + std noise, std = eta std[q(x_s | x_t, x_0)].
 
     eta = 0 is deterministic and of order 1; eta = 1 is DDPM.
     Source: Song et al. 2020, arXiv:2010.02502, equations 12 and 16, for any (alpha, sigma).
     """
 
-    def __init__(self, steps: int = 20, eta: float = 0.0, grid: Grid | None = None) -> None:
-        super().__init__(steps, grid)
-        if not 0 <= eta <= 1:
-            raise ValueError(f"DDIM: eta must be in [0, 1], found {eta}")
-        self.eta = eta
+    eta: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.eta <= 1:
+            raise ValueError(f"DDIM: eta must be in [0, 1], found {self.eta}")
 
     def coefficients(self, curve: Curve, stages: Sequence[Stage]) -> list[Coefficients]:
         """One row a step."""
@@ -28,7 +30,8 @@ class DDIM(Sampler):
         return [Coefficients(), *(ddim_step(curve, i, self.eta * curve.posterior_std(i)) for i in steps)]
 
 
-class DDPM(Sampler):
+@dataclass(frozen=True)
+class DDPM(TableSampler):
     """x_s drawn from q(x_s | x_t, x_0) at the predicted x_0: ancestral sampling with the small variance.
 
     Source: Ho et al. 2020, arXiv:2006.11239, algorithm 2 and equation 7, for any (alpha, sigma) and any two times.
@@ -39,7 +42,8 @@ class DDPM(Sampler):
         return [Coefficients(), *(ddim_step(curve, i, curve.posterior_std(i)) for i in range(1, len(stages)))]
 
 
-class Euler(Sampler):
+@dataclass(frozen=True)
+class Euler(TableSampler):
     """Euler's step on the probability-flow ODE in x / alpha over sigma / alpha.
 
     In these coordinates the slope is eps, so the step is that of DDIM with eta = 0, here with eps from x_0; it is also Euler's

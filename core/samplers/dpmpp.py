@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from .grid import Grid
 from .plan import Coefficients, Curve, Stage
-from .sampler import Sampler
+from .sampler import TableSampler
 
 
-class DPMpp(Sampler):
+@dataclass(frozen=True)
+class DPMpp(TableSampler):
     """Multistep DPM-Solver++ of order 1 or 2 ("2M").
 
     With lambda = log(alpha / sigma), h its step and r the last step over this one,
@@ -21,11 +22,17 @@ class DPMpp(Sampler):
     Source: Lu et al. 2022, arXiv:2211.01095, algorithm 2.
     """
 
-    def __init__(self, steps: int = 20, order: Literal[1, 2] = 2, grid: Grid | None = None) -> None:
-        super().__init__(steps, grid)
-        if order not in (1, 2):
-            raise ValueError(f"DPMpp: order must be 1 or 2, found {order}")
-        self.order = order
+    order: Literal[1, 2] = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.order not in (1, 2):
+            raise ValueError(f"DPMpp: order must be 1 or 2, found {self.order}")
+
+    @property
+    def convergence(self) -> int:
+        """As published."""
+        return self.order
 
     def coefficients(self, curve: Curve, stages: Sequence[Stage]) -> list[Coefficients]:
         """One row a step."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from .grid import Grid
+from ..schedules import Schedule
 from .plan import Coefficients, Curve, Stage
-from .sampler import Sampler
+from .sampler import TableSampler
 
 
-class Heun(Sampler):
+@dataclass(frozen=True)
+class Heun(TableSampler):
     """The mean of the slopes at both ends of a step; the last step, to sigma = 0, is Euler's.
 
     `flow` coordinates are y = x / (alpha + sigma) over sigma / (alpha + sigma), where the slope is eps - x_0: on the rectified
@@ -20,18 +21,24 @@ class Heun(Sampler):
     Source: Karras et al. 2022, arXiv:2206.00364, algorithm 1. Not Heun's third-order method.
     """
 
-    order = 2
-    per_step: ClassVar[int] = 2
+    coordinates: Literal["flow", "sigma"] = "flow"
 
-    def __init__(
-        self, steps: int = 20, coordinates: Literal["flow", "sigma"] = "flow", grid: Grid | None = None
-    ) -> None:
-        super().__init__(steps, grid)
-        if coordinates not in ("flow", "sigma"):
-            raise ValueError(f"Heun: coordinates must be flow or sigma, found {coordinates!r}")
-        self.coordinates = coordinates
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.coordinates not in ("flow", "sigma"):
+            raise ValueError(f"Heun: coordinates must be flow or sigma, found {self.coordinates!r}")
 
-    def stages(self, times: Sequence[float]) -> list[Stage]:
+    @property
+    def convergence(self) -> int:
+        """2."""
+        return 2
+
+    @property
+    def calls(self) -> int:
+        """Two, and one in the last step."""
+        return 2
+
+    def stages(self, times: Sequence[float], schedule: Schedule) -> list[Stage]:
         """Each step but the last visits its end twice."""
         rows = [Stage(times[0])]
         for t in times[1:-1]:

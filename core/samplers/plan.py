@@ -6,15 +6,21 @@ A `Plan` is a list of rows in float64 on the host. For each field a row says
 
 which brings the state to `time`; then, where `denoise`, the denoiser is asked there and p x + q x_0 is remembered (so estimates
 of x_0, eps and flow are all expressible); then, where `end`, the state becomes the next step's base. Categorical fields have no
-coefficients: they move from their base to `time` by their process.
+coefficients: they move from their base to `time` by the plan's `move`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
+import torch
+
+from ..schedules import Schedule
+from .moves import Ancestral, Move
+from .tokens import TokenGrid
 
 
 @dataclass(frozen=True)
@@ -46,14 +52,25 @@ class Row:
 
 @dataclass(frozen=True)
 class Plan:
-    """Rows, the first of which leaves the prior as it is and denoises it."""
+    """Rows, the first of which leaves the prior as it is and denoises it.
+
+    Args:
+        name: of the sampler that made it.
+        rows: the table.
+        move: how categorical fields are un-noised.
+        tokens: which row each token is at; None: all at the same.
+        path: noise comes from one Brownian path, the same for any number of steps, instead of afresh at each step.
+    """
 
     name: str
     rows: tuple[Row, ...]
+    move: Move = field(default_factory=Ancestral)
+    tokens: TokenGrid | None = None
+    path: bool = False
 
     @property
     def evaluations(self) -> int:
-        """Calls of the denoiser."""
+        """Calls of the denoiser, where all tokens move together."""
         return sum(row.stage.denoise for row in self.rows)
 
     @property
@@ -65,6 +82,22 @@ class Plan:
     def memory(self) -> int:
         """How many estimates are remembered."""
         return max((len(c.b) for row in self.rows for c in row.fields.values()), default=0)
+
+    def noises(self, name: str) -> int:
+        """How many noises a step draws for a field; a categorical one, without coefficients, needs one."""
+        return max((len(row.fields[name].c) if name in row.fields else 1 for row in self.rows), default=1)
+
+    @property
+    def spans(self) -> list[tuple[tuple[float, float], ...]]:
+        """For each row the intervals of its step's noises: between the times that the step visits, in order."""
+        spans: list[tuple[tuple[float, float], ...]] = []
+        visited = [self.rows[0].stage.time]
+        for row in self.rows:
+            if row.stage.time != visited[-1]:
+                visited.append(row.stage.time)
+            spans.append(tuple(pairwise(visited)))
+            visited = visited[-1:] if row.stage.end else visited
+        return spans
 
     def __str__(self) -> str:
         lines = [f"{self.name}: {self.evaluations} evaluations"]
@@ -86,12 +119,31 @@ class Curve:
     t: np.ndarray
     alpha: np.ndarray
     sigma: np.ndarray
+    schedule: Schedule
+
+    @staticmethod
+    def of(schedule: Schedule, times: Sequence[float]) -> Curve:
+        """The curve at these times; an alpha below 1e-12 is 0."""
+        t = torch.tensor(times, dtype=torch.float64)
+        alpha, sigma = schedule.alpha(t).numpy(), schedule.sigma(t).numpy()
+        return Curve(t.numpy(), np.where(alpha < 1e-12, 0.0, alpha), sigma, schedule)
 
     @property
     def lam(self) -> np.ndarray:
-        """log(alpha / sigma), -inf at alpha = 0 and +inf at sigma = 0."""
+        """lambda = log(alpha / sigma), -inf at alpha = 0 and +inf at sigma = 0."""
+        lam = self.schedule.log_snr(torch.from_numpy(self.t)).numpy() / 2
+        return np.where(self.alpha == 0, -np.inf, lam)
+
+    @property
+    def rho(self) -> np.ndarray:
+        """sigma / alpha, inf at alpha = 0: the time in which x / alpha has the slope eps."""
         with np.errstate(divide="ignore"):
-            return np.log(self.alpha) - np.log(self.sigma)
+            return self.sigma / self.alpha
+
+    @property
+    def tau(self) -> np.ndarray:
+        """sigma / (alpha + sigma), in [0, 1]: the time in which x / (alpha + sigma) has the slope eps - x_0."""
+        return self.sigma / (self.alpha + self.sigma)
 
     def posterior_std(self, i: int) -> float:
         """The standard deviation of q(x_s | x_t, x_0) for the step from row i - 1 to row i.

@@ -10,19 +10,23 @@ from torch import Tensor
 
 from ..denoiser import Denoiser, as_time, place_known
 from ..objective import draw_noise
-from ..posterior import Posterior
+from ..posterior import Continuous, Posterior, View
 from ..processes import CategoricalProcess
-from ..state import Encoded, State, expand_time
-from .plan import Coefficients, Plan, Row
+from ..state import Encoded, Field, State, expand_time, field_mask
+from .frames import Noise, Numbers, choose, frames_of
+from .plan import Plan
 
 
 @dataclass
 class Progress:
-    """What a hook sees after each row: it may read everything and replace the entries of `state`."""
+    """What a hook sees after each row: it may read everything and replace the entries of `state`.
+
+    `time` is a number, or (N,) where tokens have times of their own.
+    """
 
     row: int
     rows: int
-    time: float
+    time: float | Tensor
     state: State
     posterior: Posterior | None
 
@@ -45,7 +49,7 @@ def run(
 
     Args:
         denoiser: network, guidance or oracle.
-        plan: from `Sampler.plan(denoiser.processes)`.
+        plan: from `TableSampler.plan(denoiser.processes)`.
         encoded: on the device of the denoiser.
         seed: of all noise.
         index: (B,) sample numbers; 0..B-1 by default. Sample k does not depend on the batch it is in.
@@ -54,82 +58,93 @@ def run(
 
     Returns:
         the state at t = 0.
+
+    Raises:
+        ValueError: a plan with times per token for a denoiser that has one time for all.
     """
     mask, known, layout = encoded.mask, encoded.known, encoded.layout
     if index is None:
         index = torch.arange(encoded.batch)
     index = index.to(mask.device)
     own = prior or draw_noise(denoiser, encoded, seed, index, "prior")
-    start = plan.rows[0].stage.time
+    frames, noise = frames_of(plan, denoiser, encoded), Noise(plan, denoiser, encoded, seed, index)
+    first = as_time(plan.rows[0].stage.time, mask)
     state = {
-        name: denoiser.processes[name].prior(f, expand_time(as_time(start, mask), f), own[name])
-        for name, f in denoiser.fields.items()
+        name: denoiser.processes[name].prior(f, expand_time(first, f), own[name]) for name, f in denoiser.fields.items()
     }
-    state = place_known(denoiser, state, start, mask, known, own)
-    base, base_time, step, posterior = state, start, 0, None
+    state = place_known(denoiser, state, first, mask, known, own)
+    base: State = dict(state)
+    posterior: Posterior | None = None
     memory: dict[str, list[Tensor]] = {name: [] for name in plan.rows[0].fields}
-    for i, row in enumerate(plan.rows):
-        time = row.stage.time
-        if i:
-            noises = _noises(denoiser, encoded, row, seed, index, step)
-            state = {
-                name: _linear(base[name], memory[name], row.fields[name], [n[name] for n in noises if name in n])
-                if name in row.fields
-                else _move(denoiser, name, base[name], base_time, time, posterior, noises[0][name], mask)
-                for name in base
-            }
-            state = place_known(denoiser, state, time, mask, known, own)
-        if row.stage.denoise:
-            posterior = denoiser(state, time, layout, encoded.cond, known, posterior)
-            for name, k in row.fields.items():
-                memory[name] = [_remembered(k, state[name], posterior[name].x0), *memory[name][: plan.memory - 1]]
+    places: dict[str, float | Tensor] = dict.fromkeys(state, plan.rows[0].stage.time)
+    open_entries = _open_entries(denoiser, encoded)
+    for i, frame in enumerate(frames):
+        noise.begin(frame)
+        if frame.moves:
+            moved = {}
+            for name, x in base.items():
+                if name in frame.fields:
+                    k = frame.fields[name]
+                    new = _linear(x, memory[name], k, [noise.of(name, j) for j in range(len(k.c))])
+                else:
+                    f, process = denoiser.fields[name], denoiser.processes[name]
+                    t, s = (_entry_time(f, place, mask) for place in (places[name], frame.places[name]))
+                    assert isinstance(process, CategoricalProcess)  # as `plan` has checked
+                    assert posterior is not None
+                    new = plan.move(f, process, x, t, s, posterior[name], noise.of(name, 0), open_entries[name])
+                moved[name] = choose(frame.moving[name], new, state[name])
+            state = place_known(denoiser, moved, frame.time, mask, known, own)
+        if frame.denoise:
+            posterior = denoiser(state, frame.time, layout, encoded.cond, known, posterior)
+            for name, k in frame.fields.items():
+                estimate = _continuous(posterior[name]).combine(*k.remember)
+                memory[name] = _remember(memory[name], estimate, frame.remembers[name], plan.memory)
         if hooks:
-            progress = Progress(i, len(plan.rows), time, dict(state), posterior)
+            progress = Progress(i, len(frames), frame.time, dict(state), posterior)
             for hook in hooks:
                 hook(progress)
             state = progress.state
-        if row.stage.end:
-            base, base_time, step = state, time, step + 1
+        base = {name: choose(frame.ends[name], x, base[name]) for name, x in state.items()}
+        places = {name: choose(frame.ends[name], frame.places[name], place) for name, place in places.items()}
     return state
 
 
-def _linear(base: Tensor, memory: list[Tensor], k: Coefficients, noises: list[Tensor]) -> Tensor:
+def _linear(base: Tensor, memory: list[Tensor], k: Numbers, noises: list[Tensor]) -> Tensor:
     """a base + sum b memory + sum c noise."""
     x = base * k.a
-    for b, estimate in zip(k.b, memory, strict=False):
-        x.add_(estimate, alpha=b)
-    for c, noise in zip(k.c, noises, strict=False):
-        x.add_(noise, alpha=c)
+    for factor, other in (*zip(k.b, memory, strict=False), *zip(k.c, noises, strict=True)):
+        if isinstance(factor, Tensor):
+            x.addcmul_(other, factor)
+        else:
+            x.add_(other, alpha=factor)
     return x
 
 
-def _remembered(k: Coefficients, x: Tensor, x0: Tensor) -> Tensor:
-    p, q = k.remember
-    return x0 if (p, q) == (0.0, 1.0) else (x * p).add_(x0, alpha=q)
+def _remember(memory: list[Tensor], estimate: Tensor, which: bool | Tensor, length: int) -> list[Tensor]:
+    """The memory with the estimate in front, for the tokens that denoised; where it is new, every place holds the estimate."""
+    if which is True:
+        return [estimate, *memory[: length - 1]]
+    before = memory or [estimate] * length
+    return [choose(which, new, old) for new, old in zip([estimate, *before[:-1]], before, strict=True)]
 
 
-def _move(
-    denoiser: Denoiser,
-    name: str,
-    x: Tensor,
-    t: float,
-    s: float,
-    posterior: Posterior | None,
-    noise: Tensor,
-    mask: Tensor,
-) -> Tensor:
-    """A categorical field from t to s by its own process."""
-    f, process = denoiser.fields[name], denoiser.processes[name]
-    if posterior is None or not isinstance(process, CategoricalProcess):
-        raise ValueError(f"field {name!r}: {type(process).__name__} has neither coefficients nor a move of its own")
-    before, after = (expand_time(as_time(u, mask), f) for u in (t, s))
-    return process.move(f, x, before, after, posterior[name], noise)
+def _continuous(view: View) -> Continuous:
+    """The view of a continuous field."""
+    assert isinstance(view, Continuous)
+    return view
 
 
-def _noises(denoiser: Denoiser, encoded: Encoded, row: Row, seed: int, index: Tensor, step: int) -> list[State]:
-    """The step's noises, counted from 0, each for the fields that need it: those that move by themselves need one."""
-    uses = {name: len(row.fields[name].c) if name in row.fields else 1 for name in denoiser.fields}
-    return [
-        draw_noise(denoiser, encoded, seed, index, "step", step, j, only=[name for name, n in uses.items() if n > j])
-        for j in range(max(uses.values()))
-    ]
+def _entry_time(f: Field, place: float | Tensor, mask: Tensor) -> Tensor:
+    """The times of the entries of a categorical field."""
+    return place if isinstance(place, Tensor) else expand_time(as_time(place, mask), f)
+
+
+def _open_entries(denoiser: Denoiser, encoded: Encoded) -> dict[str, Tensor]:
+    """Of each categorical field, which entries are real and unknown."""
+    entries = {}
+    for name, f in denoiser.fields.items():
+        if f.kind == "categorical":
+            real = field_mask(f, encoded.mask)
+            bits = None if encoded.known is None else encoded.known.bits.get(name)
+            entries[name] = real if bits is None else real & ~bits
+    return entries

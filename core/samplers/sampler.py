@@ -1,42 +1,125 @@
-"""The contract of a sampler: times in, table out."""
+"""The contract of a sampler, and of those that are tables: times in, table out."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from dataclasses import KW_ONLY, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
-import torch
 
-from ..processes import Gaussian, Process
-from ..schedules import Schedule
+from ..processes import CategoricalProcess, Gaussian, Process
+from ..schedules import Rectified, Schedule
 from .grid import Grid, UniformGrid
+from .moves import Ancestral, Move
 from .plan import Coefficients, Curve, Plan, Row, Stage, one_stage
+from .run import run
+from .tokens import TokenGrid
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..denoiser import Denoiser
+    from ..state import Encoded, State
+    from .run import Hook
+
+
+class Exactness(NamedTuple):
+    """What a table integrates without error once it is warm: `estimate` a polynomial in `variable` up to `degree`.
+
+    estimate: x0, eps, or flow (eps - x0); variable: lambda = log(alpha / sigma), rho = sigma / alpha,
+    tau = sigma / (alpha + sigma), or t.
+    """
+
+    estimate: Literal["x0", "eps", "flow"]
+    variable: Literal["lambda", "rho", "tau", "t"]
+    degree: int
 
 
 class Sampler(ABC):
+    """Draws states at t = 0 by asking a denoiser. Frozen dataclasses: all that a sampler is stands in its arguments."""
+
+    @property
+    def convergence(self) -> int:
+        """Order of convergence with falling steps, as derived and tested: of the state where nothing is random, else of the
+        moments."""
+        return 1
+
+    @abstractmethod
+    def run(
+        self,
+        denoiser: Denoiser,
+        encoded: Encoded,
+        *,
+        seed: int,
+        index: Tensor | None = None,
+        hooks: Sequence[Hook] = (),
+        prior: State | None = None,
+    ) -> State:
+        """The state at t = 0; arguments as those of `samplers.run`."""
+
+    def options(self) -> dict[str, Any]:
+        """The arguments that differ from their defaults."""
+        default = type(self)()
+        values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        return {name: value for name, value in values.items() if value != getattr(default, name)}
+
+    def describe(self) -> str:
+        """One line: the class with its arguments."""
+        return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in self.options().items())})"
+
+
+@dataclass(frozen=True)
+class TableSampler(Sampler):
     """A generator of plans. A new one is a subclass with `coefficients`, and `stages` where it denoises more than once a step.
 
     Args:
         steps: steps, at least 1.
         grid: where in time they lie.
+        move: how categorical fields are un-noised.
+        tokens: which step each token is at; None: all at the same.
+        path: noise of one Brownian path, the same for any number of steps, instead of afresh at each step.
 
     Raises:
         ValueError: steps that are not a whole number of at least 1.
     """
 
-    order: int = 1  # of convergence, as derived and tested
-    per_step: ClassVar[int] = 1  # denoiser calls a step
+    steps: int = 20
+    _: KW_ONLY
+    grid: Grid = field(default_factory=UniformGrid)
+    move: Move = field(default_factory=Ancestral)
+    tokens: TokenGrid | None = None
+    path: bool = False
 
-    def __init__(self, steps: int = 20, grid: Grid | None = None) -> None:
-        number = isinstance(steps, (int, float, np.integer)) and not isinstance(steps, bool)
-        if not number or not float(steps).is_integer() or steps < 1:
-            raise ValueError(f"{type(self).__name__}: steps must be a whole number of at least 1, found {steps!r}")
-        self.steps, self.grid = int(steps), grid or UniformGrid()
+    def __post_init__(self) -> None:
+        number = isinstance(self.steps, (int, float, np.integer)) and not isinstance(self.steps, bool)
+        if not number or not float(self.steps).is_integer() or self.steps < 1:
+            raise ValueError(f"{self.name}: steps must be a whole number of at least 1, found {self.steps!r}")
+        object.__setattr__(self, "steps", int(self.steps))
 
-    def stages(self, times: Sequence[float]) -> list[Stage]:
-        """The rows' times and marks; once a step unless overridden."""
+    @property
+    def name(self) -> str:
+        """The class, for messages."""
+        return type(self).__name__
+
+    @property
+    def calls(self) -> int:
+        """Denoiser calls a step, once warm."""
+        return 1
+
+    @property
+    def keeps_marginals(self) -> bool:
+        """Whether each row gives a point mass its exact mean and standard deviation."""
+        return True
+
+    @property
+    def exactness(self) -> Exactness | None:
+        """Polynomials that the table integrates exactly; None: constants only."""
+        return None
+
+    def stages(self, times: Sequence[float], schedule: Schedule) -> list[Stage]:
+        """The rows' times and marks; once a step unless overridden. `schedule` is that of the first Gaussian field."""
         return one_stage(times)
 
     @abstractmethod
@@ -48,28 +131,45 @@ class Sampler(ABC):
         """
 
     def plan(self, processes: Mapping[str, Process]) -> Plan:
-        """The table for these processes; times come from the schedule of the first Gaussian field."""
-        gaussian = {name: p for name, p in processes.items() if isinstance(p, Gaussian)}
-        clock = next((p.schedule for p in gaussian.values()), None)
-        stages = self.stages(self.grid.checked(self.steps, clock).tolist())
-        columns = {}
-        for name, process in gaussian.items():
-            columns[name] = self.coefficients(curve_of(process.schedule, stages), stages)
-        rows = [Row(stage, {name: columns[name][i] for name in columns}) for i, stage in enumerate(stages)]
-        return Plan(self.describe(), tuple(rows))
+        """The table for these processes; times come from the schedule of the first Gaussian field.
 
-    def options(self) -> dict[str, Any]:
-        """Constructor arguments beside steps and grid."""
-        return {k: v for k, v in vars(self).items() if k not in ("steps", "grid")}
+        Raises:
+            ValueError: a process that neither a table nor a move serves, a grid that does not fall, options that do nothing.
+        """
+        gaussian = {name: p for name, p in processes.items() if isinstance(p, Gaussian)}
+        categorical = {name: p for name, p in processes.items() if isinstance(p, CategoricalProcess)}
+        for name in set(processes) - set(gaussian) - set(categorical):
+            kind = type(processes[name]).__name__
+            raise ValueError(f"{self.name}: the process {kind} of field {name!r} is neither Gaussian nor categorical")
+        for name, process in categorical.items():
+            self.move.check(name, process)
+        if processes and not categorical and self.move != Ancestral():
+            raise ValueError(f"{self.name}: move={self.move} is for categorical fields; there is none")
+        clock = next((p.schedule for p in gaussian.values()), Rectified())
+        stages = self.stages(self.grid.checked(self.steps, clock).tolist(), clock)
+        times = [stage.time for stage in stages]
+        columns = {name: self.coefficients(Curve.of(p.schedule, times), stages) for name, p in gaussian.items()}
+        rows = tuple(Row(stage, {name: columns[name][i] for name in columns}) for i, stage in enumerate(stages))
+        plan = Plan(self.describe(), rows, self.move, self.tokens, self.path)
+        if self.path and gaussian and self.steps > 1 and not plan.stochastic:
+            raise ValueError(f"{self.describe()} draws no noise, so there is no path to follow; leave path out")
+        return plan
+
+    def run(
+        self,
+        denoiser: Denoiser,
+        encoded: Encoded,
+        *,
+        seed: int,
+        index: Tensor | None = None,
+        hooks: Sequence[Hook] = (),
+        prior: State | None = None,
+    ) -> State:
+        """The plan for the denoiser's processes, run by the executor."""
+        plan = self.plan(denoiser.processes)
+        return run(denoiser, plan, encoded, seed=seed, index=index, hooks=hooks, prior=prior)
 
     def describe(self) -> str:
-        """One line: the class with its arguments."""
-        words = [f"{k}={v}" for k, v in {"steps": self.steps, **self.options(), "grid": self.grid}.items()]
-        return f"{type(self).__name__}({', '.join(words)})"
-
-
-def curve_of(schedule: Schedule, stages: Sequence[Stage]) -> Curve:
-    """The schedule at the stages' times."""
-    t = torch.tensor([stage.time for stage in stages], dtype=torch.float64)
-    alpha, sigma = schedule.alpha(t).numpy(), schedule.sigma(t).numpy()
-    return Curve(np.asarray(t), np.where(alpha < 1e-12, 0.0, alpha), sigma)
+        """One line: the class with its steps and the arguments that are not defaults."""
+        words = {"steps": self.steps, **self.options(), "grid": self.grid}
+        return f"{self.name}({', '.join(f'{k}={v}' for k, v in words.items())})"

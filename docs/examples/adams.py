@@ -1,11 +1,13 @@
 """A new sampler on half a page. The worked example of "Add a sampler in ten minutes"."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from ornstein.core.samplers import Coefficients, Curve, Sampler, Stage
+from ornstein.core.samplers import Coefficients, Curve, Stage, TableSampler
 
 
-class Adams(Sampler):
+@dataclass(frozen=True)
+class Adams(TableSampler):
     """The two-step Adams-Bashforth method on the probability-flow ODE.
 
     The slope of y = x / (alpha + sigma) over u = sigma / (alpha + sigma) is eps - x_0. With h the step in u, and r that
@@ -13,12 +15,14 @@ class Adams(Sampler):
     Source: Hairer, Norsett, Wanner 1993, Solving Ordinary Differential Equations I, section III.5 (variable steps).
     """
 
-    order = 2
+    @property
+    def convergence(self) -> int:
+        """2."""
+        return 2
 
     def coefficients(self, curve: Curve, stages: Sequence[Stage]) -> list[Coefficients]:
         """One row a step. Each remembers eps - x_0 = (x - alpha x_0) / sigma - x_0."""
-        unit = curve.alpha + curve.sigma
-        u = curve.sigma / unit
+        unit, u = curve.alpha + curve.sigma, curve.tau
         rows = []
         for i, stage in enumerate(stages):
             remember = (1 / curve.sigma[i], -1 - curve.alpha[i] / curve.sigma[i]) if stage.denoise else (0.0, 1.0)

@@ -70,6 +70,6 @@ def test_orders_of_convergence(schedule):
             for n in counts
         ]
         slope = -np.polyfit(np.log(counts), np.log(errors), 1)[0]
-        order = cls(**options).order
+        order = cls(**options).convergence
         assert slope >= order - 0.2, f"{cls.__name__}{options} on {schedule}: order {slope:.2f}, errors {errors}"
         assert slope <= order + 0.7, f"{cls.__name__}{options} on {schedule}: claims only {order}, has {slope:.2f}"

@@ -16,7 +16,7 @@ from ornstein.core.objective import TimeDensity, Weight
 from ornstein.core.parametrization import Parametrization
 from ornstein.core.processes import Process
 from ornstein.core.registry import TABLE, class_of, modality_class, modality_entries, path_of
-from ornstein.core.samplers import Grid, Sampler
+from ornstein.core.samplers import Grid, Move, Sampler, TokenGrid
 from ornstein.core.schedules import Schedule
 
 BASES = {
@@ -27,6 +27,8 @@ BASES = {
     "weight": Weight,
     "sampler": Sampler,
     "grid": Grid,
+    "move": Move,
+    "tokens": TokenGrid,
     "guidance": Guidance,
     "backbone": Backbone,
 }
@@ -55,7 +57,8 @@ def test_every_group_has_a_base():
 @pytest.mark.parametrize("group", sorted(TABLE))
 def test_the_table_names_all_classes_and_nothing_else(group):
     listed = {name: class_of(group, name) for name in TABLE[group]}
-    assert len(set(listed.values())) == len(listed)
+    chosen = [(class_of(group, name), sorted(entry.options.items())) for name, entry in TABLE[group].items()]
+    assert all(chosen.count(one) == 1 for one in chosen)
     if group in BASES:
         assert set(listed.values()) == subclasses(BASES[group])
     for name, entry in TABLE[group].items():

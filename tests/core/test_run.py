@@ -269,7 +269,7 @@ def test_a_field_that_nothing_moves_is_refused():
     encoded = Encoded(
         {"x": torch.zeros(1, 1, 1), "c": torch.zeros(1, 1, dtype=torch.int64)}, Layout(torch.ones(1, 1) > 0)
     )
-    with pytest.raises(ValueError, match="'c': Still has neither coefficients nor a move"):
+    with pytest.raises(ValueError, match="the process Still of field 'c' is neither Gaussian nor categorical"):
         run(world, DDIM(2).plan(world.processes), encoded, seed=0)
 
 

@@ -109,8 +109,13 @@ class NeuralDenoiser(Denoiser):
     ) -> Posterior:
         """One call of the backbone; see `Denoiser.forward`."""
         asked = as_time(t, layout.mask)
+        shared = (
+            None if isinstance(t, Tensor) else torch.tensor(t, dtype=torch.float64)
+        )  # on the host, where tables are kept
         t = token_time(self, asked, layout.mask, known)
         times = {name: entry_time(self, f, asked, t, layout.mask, known) for name, f in self.fields.items()}
+        if known is None and shared is not None:
+            times |= {n: shared for n, p in self.processes.items() if isinstance(p, Gaussian)}
         inputs = {n: self.processes[n].inputs(f, state_t[n], times[n]) for n, f in self.fields.items()}
         dtype = next((x.dtype for x in inputs.values() if x.is_floating_point()), torch.get_default_dtype())
         carried = previous.carried if previous is not None and self.self_conditioning else None

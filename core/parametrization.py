@@ -41,20 +41,24 @@ class Point(NamedTuple):
 
     def to(self, dtype: torch.dtype, device: torch.device | None = None) -> Point:
         """The same point in another precision."""
-        return self.map(lambda x: x.to(device, dtype))
+        return self._map(lambda x: x.to(device, dtype))
 
-    def map(self, f: Callable[[Tensor], Tensor]) -> Point:
+    def rows(self, start: int, stop: int) -> Point:
+        """Samples start..stop-1; a time that all share has one row for all."""
+        return self._map(lambda x: x[start:stop]) if self.alpha.ndim else self
+
+    def _map(self, f: Callable[[Tensor], Tensor]) -> Point:
         """The point with f of each of its tensors."""
         return Point(f(self.alpha), f(self.sigma), f(self.d_alpha), f(self.d_sigma), self.sigma_data)
 
 
 class Solution(NamedTuple):
-    """x_0 = a x_t + b F, eps = c x_t + d F."""
+    """x_0 = a x_t + b F, eps = c x_t + d F: tensors that broadcast with the field, or numbers where one time is for all."""
 
-    a: Tensor
-    b: Tensor
-    c: Tensor
-    d: Tensor
+    a: Tensor | float
+    b: Tensor | float
+    c: Tensor | float
+    d: Tensor | float
 
 
 class Parametrization(ABC):

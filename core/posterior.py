@@ -7,7 +7,7 @@ computed when asked for and not before; the view of a categorical field is its c
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
 import torch
@@ -39,32 +39,43 @@ class View(ABC):
         """other + weight (self - other), in the space where the field is linear; `weight` broadcasts with (B,)."""
 
 
-class Continuous(View):
-    """x_0 = A x_t + B F and eps = C x_t + D F, each computed once and only when asked for."""
+Term = tuple[float | Tensor, Tensor]  # a factor, which broadcasts, and what it multiplies
 
-    def __init__(self, output: Tensor, x_t: Tensor, at: Point, parametrization: Parametrization) -> None:
+
+class Continuous(View):
+    """x_0 = A x_t + B F and eps = C x_t + D F, each computed once and only when asked for.
+
+    `solution` holds (A, B, C, D) where they are known already: as numbers, at a time that all entries share.
+    """
+
+    def __init__(
+        self,
+        output: Tensor,
+        x_t: Tensor,
+        at: Point,
+        parametrization: Parametrization,
+        solution: Solution | None = None,
+    ) -> None:
         self.output, self.x_t, self.at, self.parametrization = output, x_t, at, parametrization
+        self._given = solution
 
     @cached_property
     def _solution(self) -> Solution:
-        return self.parametrization.solve(self.at)
+        return self._given or self.parametrization.solve(self.at)
 
     @cached_property
     def x0(self) -> Tensor:
         """The mean of x_0."""
-        return torch.addcmul(self._solution.a * self.x_t, self._solution.b, self.output)
+        return linear([(self._solution.a, self.x_t), (self._solution.b, self.output)])
 
-    def combine(self, p: float | Tensor, q: float | Tensor) -> Tensor:
-        """p x_t + q x_0, without x_0 in between: what samplers remember."""
-        if not isinstance(p, Tensor) and (p, q) == (0.0, 1.0):
-            return self.x0
-        a, b = self._solution.a, self._solution.b
-        return torch.addcmul((p + q * a) * self.x_t, q * b, self.output)
+    def combine(self, p: float | Tensor, q: float | Tensor) -> list[Term]:
+        """p x_t + q x_0 as a sum of tensors that exist already."""
+        return [(p + q * self._solution.a, self.x_t), (q * self._solution.b, self.output)]
 
     @cached_property
     def eps(self) -> Tensor:
         """The mean of the noise, 0 where sigma = 0."""
-        return self._solution.c * self.x_t + self._solution.d * self.output
+        return linear([(self._solution.c, self.x_t), (self._solution.d, self.output)])
 
     @property
     def v(self) -> Tensor:
@@ -89,7 +100,9 @@ class Continuous(View):
     def rows(self, start: int, stop: int) -> Continuous:
         """Samples start..stop-1."""
         part = slice(start, stop)
-        return Continuous(self.output[part], self.x_t[part], self.at.map(lambda x: x[part]), self.parametrization)
+        return Continuous(
+            self.output[part], self.x_t[part], self.at.rows(start, stop), self.parametrization, self._given
+        )
 
     def mix(self, other: View, weight: float | Tensor) -> Continuous:
         """Every linear view mixes alike: raw outputs of one parametrisation, else x_0 and eps."""
@@ -98,7 +111,7 @@ class Continuous(View):
         plain = not isinstance(self, Pair) and not isinstance(other, Pair)
         if plain and self.parametrization == other.parametrization:
             output = _lerp(other.output, self.output, weight)
-            return Continuous(output, self.x_t, self.at, self.parametrization)
+            return Continuous(output, self.x_t, self.at, self.parametrization, self._given)
         return Pair(_lerp(other.x0, self.x0, weight), _lerp(other.eps, self.eps, weight), self.x_t, self.at)
 
 
@@ -109,14 +122,14 @@ class Pair(Continuous):
         super().__init__(V().target(x0, eps, at), x_t, at, V())
         self.x0, self.eps = x0, eps
 
-    def combine(self, p: float | Tensor, q: float | Tensor) -> Tensor:
+    def combine(self, p: float | Tensor, q: float | Tensor) -> list[Term]:
         """p x_t + q x_0."""
-        return p * self.x_t + q * self.x0
+        return [(p, self.x_t), (q, self.x0)]
 
     def rows(self, start: int, stop: int) -> Pair:
         """Samples start..stop-1."""
         part = slice(start, stop)
-        return Pair(self.x0[part], self.eps[part], self.x_t[part], self.at.map(lambda x: x[part]))
+        return Pair(self.x0[part], self.eps[part], self.x_t[part], self.at.rows(start, stop))
 
 
 class Categorical(View):
@@ -194,3 +207,28 @@ def _lerp(start: Tensor, end: Tensor, weight: float | Tensor) -> Tensor:
     if not isinstance(weight, Tensor):
         return torch.lerp(start, end, weight)  # a number stays on the host: no device has to be asked for it
     return torch.lerp(start, end, weight.to(start.dtype).view(-1, *(1,) * (start.ndim - 1)))
+
+
+def linear(terms: Iterable[Term]) -> Tensor:
+    """The sum of factor times tensor in as few passes as there are tensors: factors of one tensor are added up first."""
+    merged: dict[int, Term] = {}
+    for factor, x in terms:
+        before = merged.get(id(x))
+        merged[id(x)] = (factor if before is None else before[0] + factor, x)
+    rest = [term for term in merged.values() if isinstance(term[0], Tensor) or term[0] != 0]
+    if not rest:
+        return torch.zeros_like(next(iter(merged.values()))[1])
+    plain = [i for i, (factor, _) in enumerate(rest) if not isinstance(factor, Tensor) and factor == 1]
+    factor, x = rest.pop(plain[0] if plain else 0)
+    out = _plus(x, *rest.pop(0)) if plain and rest else x * factor
+    for factor, other in rest:
+        if isinstance(factor, Tensor):
+            out.addcmul_(other, factor)
+        else:
+            out.add_(other, alpha=factor)
+    return out
+
+
+def _plus(x: Tensor, factor: float | Tensor, other: Tensor) -> Tensor:
+    """x + factor other, in new memory."""
+    return torch.addcmul(x, other, factor) if isinstance(factor, Tensor) else torch.add(x, other, alpha=factor)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import rng
-from ..parametrization import Flow, Parametrization, Point
+from ..parametrization import Flow, Parametrization, Point, Solution
 from ..posterior import Continuous, View
 from ..schedules import Rectified, Schedule
 from ..state import Field
@@ -60,8 +61,11 @@ class Gaussian(Process):
 
     def at(self, t: Tensor) -> Point:
         """The point of the schedule at t, in the dtype of t."""
-        s = self.schedule
-        return Point(s.alpha(t), s.sigma(t), s.d_alpha(t), s.d_sigma(t), self.sigma_data)
+        return _at_number(self, t.item())[0] if self._is_number(t) else _point(self, t)
+
+    def _is_number(self, t: Tensor) -> bool:
+        """Whether t is one time for all, on the host, of a schedule that does not learn: then nothing is computed twice."""
+        return t.ndim == 0 and t.device.type == "cpu" and not isinstance(self.schedule, nn.Module)
 
     def noise(self, f: Field, keys: Tensor, mask: Tensor, known: Tensor | None, like: Tensor) -> Tensor:
         """Standard normal in the field's space, zero at padded entries."""
@@ -90,6 +94,9 @@ class Gaussian(Process):
 
     def view(self, f: Field, output: Tensor, x_t: Tensor, t: Tensor) -> Continuous:
         """The pair (x_0, eps) that the output stands for."""
+        if self._is_number(t):
+            at, solution = _at_number(self, t.item())
+            return Continuous(output, x_t, at, self.parametrization, solution)
         return Continuous(output, x_t, self.at(t).to(x_t.dtype, x_t.device), self.parametrization)
 
     def loss(self, f: Field, view: View, x0: Tensor, noise: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
@@ -97,3 +104,15 @@ class Gaussian(Process):
         assert isinstance(view, Continuous)
         target = self.parametrization.target(x0, noise, view.at)
         return (view.output - target) ** 2
+
+
+def _point(process: Gaussian, t: Tensor) -> Point:
+    s = process.schedule
+    return Point(s.alpha(t), s.sigma(t), s.d_alpha(t), s.d_sigma(t), process.sigma_data)
+
+
+@lru_cache(maxsize=4096)
+def _at_number(process: Gaussian, t: float) -> tuple[Point, Solution]:
+    """The point in float64 on the host, which goes with tensors of any device and dtype, and the solution in numbers."""
+    at = _point(process, torch.tensor(t, dtype=torch.float64))
+    return at, Solution(*(x.item() for x in process.parametrization.solve(at)))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..denoiser import Denoiser, as_time, place_known
 from ..objective import draw_noise
-from ..posterior import Continuous, Posterior, View
+from ..posterior import Continuous, Posterior, Term, View, linear
 from ..processes import CategoricalProcess
 from ..state import Encoded, Field, State, expand_time, field_mask
 from .frames import Noise, Numbers, choose, frames_of
@@ -32,6 +32,7 @@ class Progress:
 
 
 Hook = Callable[[Progress], None]
+Estimate = list[Term]  # p x + q x_0 as a sum that is added up when it is used
 
 
 @torch.no_grad()
@@ -75,7 +76,8 @@ def run(
     state = place_known(denoiser, state, first, mask, known, own)
     base: State = dict(state)
     posterior: Posterior | None = None
-    memory: dict[str, list[Tensor]] = {name: [] for name in plan.rows[0].fields}
+    length = plan.memory
+    memory: dict[str, list[Estimate]] = {name: [] for name in plan.rows[0].fields}
     places: dict[str, float | Tensor] = dict.fromkeys(state, plan.rows[0].stage.time)
     open_entries = _open_entries(denoiser, encoded)
     for i, frame in enumerate(frames):
@@ -85,7 +87,7 @@ def run(
             for name, x in base.items():
                 if name in frame.fields:
                     k = frame.fields[name]
-                    new = _linear(x, memory[name], k, [noise.of(name, j) for j in range(len(k.c))])
+                    new = _next(x, memory[name], k, [noise.of(name, j) for j in range(len(k.c))])
                 else:
                     f, process = denoiser.fields[name], denoiser.processes[name]
                     t, s = (_entry_time(f, place, mask) for place in (places[name], frame.places[name]))
@@ -98,7 +100,7 @@ def run(
             posterior = denoiser(state, frame.time, layout, encoded.cond, known, posterior)
             for name, k in frame.fields.items():
                 estimate = _continuous(posterior[name]).combine(*k.remember)
-                memory[name] = _remember(memory[name], estimate, frame.remembers[name], plan.memory)
+                memory[name] = _remember(memory[name], estimate, frame.remembers[name], length)
         if hooks:
             progress = Progress(i, len(frames), frame.time, dict(state), posterior)
             for hook in hooks:
@@ -109,23 +111,21 @@ def run(
     return state
 
 
-def _linear(base: Tensor, memory: list[Tensor], k: Numbers, noises: list[Tensor]) -> Tensor:
+def _next(base: Tensor, memory: list[Estimate], k: Numbers, noises: list[Tensor]) -> Tensor:
     """a base + sum b memory + sum c noise."""
-    x = base * k.a
-    for factor, other in (*zip(k.b, memory, strict=False), *zip(k.c, noises, strict=True)):
-        if isinstance(factor, Tensor):
-            x.addcmul_(other, factor)
-        else:
-            x.add_(other, alpha=factor)
-    return x
+    terms: list[Term] = [(k.a, base)]
+    for b, estimate in zip(k.b, memory, strict=False):
+        terms += [(b * factor, x) for factor, x in estimate]
+    return linear([*terms, *zip(k.c, noises, strict=True)])
 
 
-def _remember(memory: list[Tensor], estimate: Tensor, which: bool | Tensor, length: int) -> list[Tensor]:
+def _remember(memory: list[Estimate], estimate: Estimate, which: bool | Tensor, length: int) -> list[Estimate]:
     """The memory with the estimate in front, for the tokens that denoised; where it is new, every place holds the estimate."""
     if which is True:
         return [estimate, *memory[: length - 1]]
-    before = memory or [estimate] * length
-    return [choose(which, new, old) for new, old in zip([estimate, *before[:-1]], before, strict=True)]
+    now = linear(estimate)
+    before = [linear(old) for old in memory] or [now] * length
+    return [[(1.0, choose(which, new, old))] for new, old in zip([now, *before[:-1]], before, strict=True)]
 
 
 def _continuous(view: View) -> Continuous:

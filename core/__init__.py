@@ -12,15 +12,19 @@ if TYPE_CHECKING:
     from .denoiser import Denoiser, NeuralDenoiser
     from .objective import Objective
     from .sampling import sample
+    from .verification import verify
+    from .views import viewed
 
 _MODULES = ("conformance", "guidance", "oracle", "processes", "samplers", "schedules")
 _NAMES = {
     "load": "checkpoint",
     "save": "checkpoint",
     "sample": "sampling",
+    "verify": "verification",
     "Denoiser": "denoiser",
     "NeuralDenoiser": "denoiser",
     "Objective": "objective",
+    "viewed": "views",
 }
 
 __all__ = [
@@ -35,6 +39,7 @@ __all__ = [
     "samplers",
     "save",
     "schedules",
+    "viewed",
 ]
 
 

@@ -14,6 +14,7 @@ from .conditioning.spec import ConditionSpec
 from .posterior import Posterior
 from .processes import Gaussian, Process
 from .processes.gaussian import CLEAN
+from .schedules import Schedule
 from .state import Conditions, Field, Known, Layout, State, expand_time, field_mask
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class NeuralDenoiser(Denoiser):
         for f in fields:
             self.processes[f.name].check(f)
         self.backbone, self.conditions, self.modality = backbone, tuple(conditions), modality
+        self.schedules = nn.ModuleDict({name: nn.ModuleList(_learned(p)) for name, p in self.processes.items()})
         self.per_token_time, self.self_conditioning = backbone.per_token_time, backbone.self_conditioning
 
     def forward(
@@ -126,6 +128,12 @@ class NeuralDenoiser(Denoiser):
                 for n, f in self.fields.items()
             }
         )
+
+
+def _learned(process: Process) -> list[nn.Module]:
+    """The schedules with weights that a process holds: they are trained, moved and saved with the denoiser."""
+    held = [part for value in vars(process).values() if isinstance(value, Schedule) for part in value.parts()]
+    return [part for part in held if isinstance(part, nn.Module)]
 
 
 def as_time(t: float | Tensor, mask: Tensor) -> Tensor:

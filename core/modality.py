@@ -17,7 +17,7 @@ from .tasks import Task, Unconditional
 
 if TYPE_CHECKING:
     from .evaluation.spec import MetricSpec
-    from .sources import Source
+    from .sources import Row, Source
 
 Sample = Any  # what a decoded sample is: an array, a molecule, a frame: the modality's own, in physical units
 Rng = np.random.Generator
@@ -112,6 +112,17 @@ class Modality(ABC):
         """Named data sets; at least one needs no download. The first is the default."""
 
     # Defaults.
+
+    def rows(self, rows: Sequence[Row], shares: tuple[float, float, float]) -> Sequence[Row]:
+        """One row for each item, where a file holds many: windows of a series, molecules of an SDF file, clips of a recording.
+
+        The new rows keep their file and say in their values which part of it `read` is to take. A value `split` of train,
+        validation or test is obeyed; `shares` are those that the recipe asks for where there is no official split.
+
+        Raises:
+            BadItem: a file that cannot be looked through.
+        """
+        return rows
 
     def fit(self, items: Sequence[Item]) -> None:  # noqa: B027 - a modality may have nothing to learn
         """Learn statistics, vocabulary and sizes from the training items; called once, never on resume."""

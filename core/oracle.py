@@ -11,9 +11,9 @@ import math
 import torch
 from torch import Tensor
 
-from .denoiser import Denoiser, as_time
+from .denoiser import Denoiser, as_time, entry_time, token_time
 from .posterior import Categorical, Pair, Posterior
-from .processes import Gaussian, Masked
+from .processes import Gaussian, Masked, Replacing
 from .processes.categorical import NEVER
 from .state import CentreFree, Conditions, Encoded, Field, Isotropic, Known, Layout, Space, State, expand_time
 
@@ -153,17 +153,17 @@ class GaussianWorld(Denoiser):
 
 
 class FiniteSet(Denoiser):
-    """Token sequences from a finite set with given probabilities, under masked noise: exact marginals of every token.
+    """Token sequences from a finite set with given probabilities: the exact posterior of every token.
 
     Args:
         support: (S, N) integer sequences.
         probs: (S,) probabilities, equal by default.
         classes: K.
-        process: masked noising.
+        process: masked or uniform noising.
     """
 
     def __init__(
-        self, support: Tensor, probs: Tensor | None = None, classes: int | None = None, process: Masked | None = None
+        self, support: Tensor, probs: Tensor | None = None, classes: int | None = None, process: Replacing | None = None
     ) -> None:
         super().__init__()
         self.support = support
@@ -179,6 +179,10 @@ class FiniteSet(Denoiser):
         shape = (n, self.support.shape[1])
         return Encoded({"tokens": torch.zeros(shape, dtype=torch.int64)}, Layout(torch.ones(shape, dtype=torch.bool)))
 
+    def sample(self, n: int, rng: torch.Generator) -> Tensor:
+        """n draws of x_0, (n, N)."""
+        return self.support[torch.multinomial(self.probs, n, replacement=True, generator=rng)]
+
     def forward(
         self,
         state_t: State,
@@ -188,11 +192,12 @@ class FiniteSet(Denoiser):
         known: Known | None = None,
         previous: Posterior | None = None,
     ) -> Posterior:
-        """P(x_0 at each token | the tokens that are not masked); it does not depend on t."""
-        x = state_t["tokens"]
-        agrees = ((x[:, None] == self.support) | (x[:, None] == self.classes)).all(2)
-        weight = agrees * self.probs
-        weight = weight / weight.sum(1, keepdim=True).clamp(min=1e-300)
+        """P(x_0 at each token | x_t at all): a sequence weighs prod_n q(x_t,n | x_0,n)."""
+        x, f, asked = state_t["tokens"], self.fields["tokens"], as_time(t, layout.mask)
+        time = entry_time(self, f, asked, token_time(self, asked, layout.mask, known), layout.mask, known)
+        each = self.process.evidence(f, x, time).expand(*x.shape, -1)
+        index = self.support.T.expand(len(x), -1, -1)  # (B, N, S)
+        weight = (each.gather(2, index).sum(1) + self.probs.log()).softmax(1)
         one_hot = torch.nn.functional.one_hot(self.support, self.classes).to(weight.dtype)
         probs = torch.einsum("bs,snk->bnk", weight, one_hot)
         return Posterior({"tokens": Categorical(probs.log().clamp(min=NEVER))})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,7 +14,6 @@ from .conditioning.values import conditions
 from .denoiser import Denoiser
 from .samplers import Sampler
 from .samplers.run import Hook
-from .state import Encoded
 
 if TYPE_CHECKING:
     from .modality import Item, Modality, Sample
@@ -79,7 +79,7 @@ def sample(
         items, posed_known = ([x for x in xs for _ in range(n)] for xs in (items, posed_known))
         encoded = modality.encode(items, posed_known, rng.generator(seed, "encode"))
         own = conditions(denoiser.conditions, cond, len(items))
-        encoded = Encoded(encoded.state, encoded.layout, {**encoded.cond, **own}, encoded.known, encoded.aux)
+        encoded = replace(encoded, cond={**encoded.cond, **own})
     out: list[Sample] = []
     with _prepared(denoiser, precision) as (device, dtype), _bar(progress, encoded.batch) as advance:
         for start in range(0, encoded.batch, batch_size):

@@ -108,6 +108,11 @@ class Field:
                 f"field {self.name!r} is {self.kind}, its process {type(self.process).__name__} {self.process.kind}"
             )
 
+    @property
+    def outputs(self) -> int:
+        """Channels of the network's output: more than `channels` where the process learns more than a mean."""
+        return self.process.outputs(self)
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -236,6 +241,8 @@ class Encoded:
     """A batch in model space: what `Modality.encode` and `Modality.blank` return.
 
     `aux` holds what decoding needs beside the state (scale, rate, original size, ...); a list in it has one entry per sample.
+    `missing[name]` is bool, shaped as the field, True where nobody knows the truth (a gap in a series, a transparent pixel):
+    such entries carry no loss. A field that is absent from it is complete.
     """
 
     state: State
@@ -243,6 +250,7 @@ class Encoded:
     cond: Conditions = field(default_factory=dict)
     known: Known | None = None
     aux: dict[str, Any] = field(default_factory=dict)
+    missing: State = field(default_factory=dict)
 
     @property
     def mask(self) -> Tensor:
@@ -262,6 +270,7 @@ class Encoded:
             {name: c.rows(start, stop) for name, c in self.cond.items()},
             None if self.known is None else self.known.rows(start, stop),
             {k: v[start:stop] if isinstance(v, list) else v for k, v in self.aux.items()},
+            _rows(self.missing, start, stop),
         )
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Encoded:
@@ -272,6 +281,7 @@ class Encoded:
             {name: c.to(device, dtype) for name, c in self.cond.items()},
             None if self.known is None else self.known.to(device, dtype),
             self.aux,
+            {k: v.to(device) for k, v in self.missing.items()},
         )
 
 

@@ -15,7 +15,7 @@ ROOMS = ("configs", "core", "modalities", "recipes")  # each is a package of the
 
 MATHEMATICS = (
     *("state", "schedules", "parametrization", "processes", "denoiser", "objective"),
-    *("samplers", "guidance", "backbones", "rng", "oracle"),
+    *("samplers", "guidance", "backbones", "rng", "oracle", "verification"),
 )
 CONFIG = ("hydra", "omegaconf", "jsonargparse", "yaml")
 LIGHTNING = ("lightning", "pytorch_lightning", "lightning_fabric")

@@ -91,7 +91,7 @@ class DiT(Backbone):
         self.blocks = nn.ModuleList(Block(width, heads, hidden, qk_norm, dropout, cross) for _ in range(depth))
         self.modulation = zero_linear(width, 2 * width)
         self.norm = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
-        self.outputs = nn.ModuleList(zero_linear(width, f.channels) for f in self.token_fields)
+        self.outputs = nn.ModuleList(zero_linear(width, f.outputs) for f in self.token_fields)
 
     def forward(
         self,

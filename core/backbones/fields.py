@@ -106,7 +106,7 @@ class Pairs(nn.Module):
         self.summary = Linear(pair_width, width)
         self.tokens = Linear(width, 2 * pair_width)
         self.norm = nn.LayerNorm(pair_width, elementwise_affine=False, eps=1e-6)
-        self.heads = nn.ModuleList(zero_linear(pair_width, f.channels) for f in fields)
+        self.heads = nn.ModuleList(zero_linear(pair_width, f.outputs) for f in fields)
 
     def embed(
         self, inputs: State, c: Tensor, mask: Tensor, known: Known | None, previous: State | None

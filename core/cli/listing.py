@@ -33,9 +33,14 @@ def run(args: argparse.Namespace) -> int:
         group = group.removesuffix("s")
     if group not in groups:
         raise LookupError(choose("group", args.group, groups))
-    width = max((len(name) for name in groups[group]), default=0) + 2
-    for name, about in groups[group].items():
-        print(_wrapped(name, about, width))
+    facts = {name: entry.facts for name, entry in GROUPS.get(group, {}).items()}
+    heads = list(next((found for found in facts.values() if found), {}))
+    rows = [["name", *heads]] if heads else []
+    rows += [[name, *(facts.get(name, {}).get(head, "") for head in heads)] for name in groups[group]]
+    abouts = ["", *groups[group].values()] if heads else list(groups[group].values())
+    widths = [max((len(row[i]) for row in rows), default=0) + 2 for i in range(1 + len(heads))]
+    for row, about in zip(rows, abouts, strict=True):
+        print(_wrapped("".join(x.ljust(w) for x, w in zip(row, widths, strict=True)), about, sum(widths)))
     return 0
 
 

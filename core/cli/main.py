@@ -18,6 +18,8 @@ from .words import UsageError, choose
 # command -> (module of this package, one line of help)
 COMMANDS = {
     "list": ("listing", "modalities, recipes, samplers, schedules, ...: everything that has a name"),
+    "show": ("show", "one of them: its arguments, and the numbers of a sampler, a grid or a schedule"),
+    "compare": ("compare", "samplers side by side on a world whose answer is exact"),
     "fit": ("fit", "train a recipe: fit MODALITY/RECIPE data.batch_size=32 --trainer.max_steps 1000"),
     "validate": ("judge", "the validation loss of a run"),
     "test": ("judge", "the test loss of a run"),
@@ -29,7 +31,8 @@ COMMANDS = {
     "completion": ("completion", "print a completion script: ornstein completion bash|zsh|tcsh"),
 }
 _EPILOG = """examples:
-  ornstein list sampler
+  ornstein list samplers
+  ornstein show sampler dpmpp_2m --steps 10
   ornstein fit MODALITY/RECIPE data.batch_size=32 sampler=ddim trainer=cpu --trainer.max_steps 1000
   ornstein sample runs/MODALITY/latest -n 16 --sampler dpmpp_2m --steps 20 --guidance 3 --cond label=7 --out out
   ornstein evaluate runs/MODALITY/latest

@@ -38,6 +38,7 @@ BASES = {
     "process": "ornstein.core.processes.Process",
     "times": "ornstein.core.objective.TimeDensity",
     "weight": "ornstein.core.objective.Weight",
+    "coupling": "ornstein.core.objective.Coupling",
     "sampler": "ornstein.core.samplers.Sampler",
     "grid": "ornstein.core.samplers.Grid",
     "move": "ornstein.core.samplers.Move",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .. import rng
 from ..parametrization import Flow, Parametrization, Point, Solution
@@ -48,7 +48,7 @@ class Gaussian(Process):
             )
         if self.parametrization.needs_rates and not self.schedule.finite_rates:
             raise ValueError(
-                f"{name} is undefined on {schedule}: d sigma / dt is infinite at t = 0; "
+                f"{name} is undefined on {schedule}: d sigma / dt is infinite at t = 0, or the path rests at an end; "
                 "take V, X0, Eps or EDM, or the schedule Rectified, Trigonometric or EDM"
             )
         if not self.sigma_data > 0:
@@ -65,7 +65,7 @@ class Gaussian(Process):
 
     def _is_number(self, t: Tensor) -> bool:
         """Whether t is one time for all, on the host, of a schedule that does not learn: then nothing is computed twice."""
-        return t.ndim == 0 and t.device.type == "cpu" and not isinstance(self.schedule, nn.Module)
+        return t.ndim == 0 and t.device.type == "cpu" and not self.schedule.learns
 
     def noise(self, f: Field, keys: Tensor, mask: Tensor, known: Tensor | None, like: Tensor) -> Tensor:
         """Standard normal in the field's space, zero at padded entries."""

@@ -45,6 +45,14 @@ class Process(ABC):
     def loss(self, f: Field, view: View, x0: Tensor, noise: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
         """The loss of each entry, unweighted in time: shaped as the field."""
 
+    def outputs(self, f: Field) -> int:
+        """How many numbers the network gives for each entry of a token or pair."""
+        return f.channels
+
+    def added_loss(self, f: Field, view: View, x0: Tensor, x_t: Tensor, t: Tensor) -> Tensor | None:
+        """What is added to the loss of each entry, whatever the weight over noise levels; None: nothing."""
+        return None
+
 
 class CategoricalProcess(Process):
     """A process whose field moves by itself at each row of a plan, and not by a sampler's coefficients."""
@@ -54,3 +62,11 @@ class CategoricalProcess(Process):
     @abstractmethod
     def move(self, f: Field, x: Tensor, t: Tensor, s: Tensor, view: View, noise: Tensor) -> Tensor:
         """One step from t to s: backwards where s < t, forward noising where s > t."""
+
+    @abstractmethod
+    def rates(self, f: Field, x: Tensor, t: Tensor, view: View) -> tuple[Tensor, Tensor]:
+        """The reverse process as a chain in continuous time.
+
+        Returns:
+            the rate at which each entry leaves its class, per unit of t, and the probabilities (..., K) of where it goes.
+        """

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from .plan import Coefficients, Curve, Stage, ddim_step
 from .sampler import TableSampler
@@ -32,14 +33,42 @@ class DDIM(TableSampler):
 
 @dataclass(frozen=True)
 class DDPM(TableSampler):
-    """x_s drawn from q(x_s | x_t, x_0) at the predicted x_0: ancestral sampling with the small variance.
+    """Ancestral sampling: x_s drawn about the mean of q(x_s | x_t, x_0) at the predicted x_0.
 
-    Source: Ho et al. 2020, arXiv:2006.11239, algorithm 2 and equation 7, for any (alpha, sigma) and any two times.
+    The variance is that of q(x_s | x_t, x_0), sigma_s^2 / sigma_t^2 beta ("small"), or
+    beta = sigma_t^2 - (alpha_t / alpha_s)^2 sigma_s^2 ("large"), right for a point mass and for N(0, 1). So of a point mass
+    "large" does not keep the marginal: each step adds beta (1 - sigma_s^2 / sigma_t^2) too much; the last step adds no noise.
+
+    Args:
+        variance: small or large.
+
+    Source: Ho et al. 2020, arXiv:2006.11239, algorithm 2, equation 7 and section 3.2, for any (alpha, sigma) and any two times.
     """
+
+    variance: Literal["small", "large"] = "small"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.variance not in ("small", "large"):
+            raise ValueError(
+                f"DDPM: variance must be small or large, found {self.variance!r}; a learned one is a sampler of its own"
+            )
+
+    @property
+    def keeps_marginals(self) -> bool:
+        """With the small variance."""
+        return self.variance == "small"
 
     def coefficients(self, curve: Curve, stages: Sequence[Stage]) -> list[Coefficients]:
         """One row a step."""
-        return [Coefficients(), *(ddim_step(curve, i, curve.posterior_std(i)) for i in range(1, len(stages)))]
+        return [Coefficients(), *(self._row(curve, i) for i in range(1, len(stages)))]
+
+    def _row(self, curve: Curve, i: int) -> Coefficients:
+        std = curve.posterior_std(i)
+        row = ddim_step(curve, i, std)
+        if self.variance == "small" or curve.sigma[i] == 0:
+            return row
+        return replace(row, c=(std * float(curve.sigma[i - 1] / curve.sigma[i]),))
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,16 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
-from ..posterior import View
-from ..processes import CategoricalProcess
+from ..posterior import Categorical, View
+from ..processes import CategoricalProcess, Masked
+from ..processes.categorical import draw
 from ..state import Field
+
+# Scores closer than this count as equal, and the entry's own uniform decides: rounding, which differs between batches, must not.
+TIE = 1e-4
 
 
 class Move(ABC):
@@ -68,3 +73,152 @@ class Ancestral(Move):
     ) -> Tensor:
         """The process's own move."""
         return process.move(f, x, t, s, view, noise)
+
+
+@dataclass(frozen=True)
+class TauLeaping(Move):
+    """The reverse process in continuous time with its rates held as they are at t.
+
+    Over a step of length h an entry leaves its class with probability 1 - exp(-h rate), once, to a class drawn by the rates: a
+    leap with at most one jump an entry, of order 1. Rates diverge towards t = 0, so that a leap would leave noise behind there:
+    the last step, to s = 0, is the ancestral one; and so is forward noising, which is exact.
+    Source: Campbell et al. 2022, arXiv:2205.14987, section 4.3, for classes without an order.
+    """
+
+    def __call__(
+        self,
+        f: Field,
+        process: CategoricalProcess,
+        x: Tensor,
+        t: Tensor,
+        s: Tensor,
+        view: View,
+        noise: Tensor,
+        open: Tensor,
+    ) -> Tensor:
+        """A leap down to s > 0, else the process's own move."""
+        rate, to = process.rates(f, x, t, view)
+        leaves = noise[..., 0] < -torch.expm1((s - t) * rate)
+        leapt = torch.where(leaves, draw(to, noise[..., 1]), x)
+        return torch.where((s < t) & (s > 0), leapt, process.move(f, x, t, s, view, noise))
+
+
+class Ordered(Move):
+    """Masked entries are revealed in an order that the posterior gives, each to a class drawn from it.
+
+    A subclass says which of the candidates. What is still masked at s = 0 is revealed there; forward noising is the process's.
+    """
+
+    serves = (Masked,)
+
+    def __call__(
+        self,
+        f: Field,
+        process: CategoricalProcess,
+        x: Tensor,
+        t: Tensor,
+        s: Tensor,
+        view: View,
+        noise: Tensor,
+        open: Tensor,
+    ) -> Tensor:
+        """The chosen entries revealed."""
+        assert isinstance(process, Masked)  # as `check` has found
+        assert isinstance(view, Categorical)
+        masked, drawn = x == f.channels, draw(view.probs, noise[..., 1])
+        moving = open & (s < t)
+        moving = moving.triu(1) if f.axes == "pair" else moving  # each pair once
+        left = (moving * (1 - process.schedule.alpha(s))).flatten(1).sum(1)
+        key = self.key(view, drawn, s, noise[..., 0]) + TIE * noise[..., 0]
+        place, candidates = _places(key, moving & masked), moving & masked
+        chosen = candidates & self.chosen(view, place, candidates, left)
+        chosen = chosen | chosen.transpose(1, 2) if f.axes == "pair" else chosen
+        revealed = torch.where(masked & (chosen | (s == 0)), drawn, x)
+        return torch.where(s > t, process.move(f, x, t, s, view, noise), revealed)
+
+    @abstractmethod
+    def key(self, view: Categorical, drawn: Tensor, s: Tensor, u: Tensor) -> Tensor:
+        """What the candidates are ordered by, the first to be revealed lowest; u is a uniform for each entry."""
+
+    @abstractmethod
+    def chosen(self, view: Categorical, place: Tensor, candidates: Tensor, left: Tensor) -> Tensor:
+        """Which candidates are revealed.
+
+        Args:
+            view: the posterior of x_0.
+            place: of each candidate in the order of its sample, from 0.
+            candidates: masked entries that may be revealed, pairs once.
+            left: (B,) how many of the open entries the schedule leaves masked at s, on average.
+        """
+
+
+@dataclass(frozen=True)
+class Confidence(Ordered):
+    """The most confident entries first, so many that the expected number stays masked at s.
+
+    Confidence is log p of the class that was drawn, with Gumbel noise of the scale temperature * s, which fades towards s = 0.
+
+    Args:
+        temperature: of the noise; 0 takes the order as it is.
+
+    Source: Chang et al. 2022, arXiv:2202.04200, section 3.2; the temperature is that of the published code.
+    """
+
+    temperature: float = 4.5
+
+    def __post_init__(self) -> None:
+        if not self.temperature >= 0:
+            raise ValueError(f"Confidence: temperature must be at least 0, found {self.temperature}")
+
+    def key(self, view: Categorical, drawn: Tensor, s: Tensor, u: Tensor) -> Tensor:
+        """-(log p + temperature s Gumbel)."""
+        gumbel = -torch.log(-torch.log(u.clamp(min=2.0**-25)))
+        return -view.log_probs.gather(-1, drawn[..., None])[..., 0] - self.temperature * s * gumbel
+
+    def chosen(self, view: Categorical, place: Tensor, candidates: Tensor, left: Tensor) -> Tensor:
+        """All but the last of them."""
+        stay = torch.floor(left + 1e-6)  # 6 * 0.5 is 3, whatever the order of its sum
+        reveal = candidates.flatten(1).sum(1) - stay
+        return place < reveal.view(-1, *(1,) * (place.ndim - 1))
+
+
+@dataclass(frozen=True)
+class EntropyBound(Ordered):
+    """Entries of the lowest entropy first, as many as are nearly independent of each other: at least one a step.
+
+    Revealed are the most for which the sum of the entropies less the largest, which bounds what drawing them apart gets wrong,
+    stays within gamma. How many steps that takes is the data's affair: what is left is revealed at s = 0.
+
+    Args:
+        gamma: in nats.
+
+    Source: Ben-Hamu et al. 2025, arXiv:2505.24857, section 3.
+    """
+
+    gamma: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not self.gamma >= 0:
+            raise ValueError(f"EntropyBound: gamma must be at least 0 nats, found {self.gamma}")
+
+    def key(self, view: Categorical, drawn: Tensor, s: Tensor, u: Tensor) -> Tensor:
+        """The entropy of each entry in nats."""
+        return _entropy(view)
+
+    def chosen(self, view: Categorical, place: Tensor, candidates: Tensor, left: Tensor) -> Tensor:
+        """Those before which the entropies sum to at most gamma."""
+        order = place.flatten(1)
+        entropy = torch.where(candidates, _entropy(view), 0.0).flatten(1)
+        ordered = torch.zeros_like(entropy).scatter(1, order, entropy)
+        before = (ordered.cumsum(1) - ordered).gather(1, order)
+        return (before <= self.gamma).view(place.shape)
+
+
+def _entropy(view: Categorical) -> Tensor:
+    return -(view.probs * view.log_probs).sum(-1)
+
+
+def _places(key: Tensor, candidates: Tensor) -> Tensor:
+    """The place of each candidate in the rising order of its sample; the others come last."""
+    flat = torch.where(candidates, key, float("inf")).flatten(1)
+    return flat.argsort(dim=1, stable=True).argsort(1).view(key.shape)

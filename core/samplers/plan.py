@@ -100,16 +100,27 @@ class Plan:
         return spans
 
     def __str__(self) -> str:
-        lines = [f"{self.name}: {self.evaluations} evaluations"]
+        head = ("row", "t", "", "field", "a", "b: estimates, latest first", "c: noises", "remembers")
+        lines = [head]
         for i, row in enumerate(self.rows):
-            marks = ("denoise" if row.stage.denoise else "") + (" end" if row.stage.end else "")
-            lines.append(f"{i:3d}  t={row.stage.time:.6f}  {marks}")
+            marks = " ".join([*["denoise"] * row.stage.denoise, *["end"] * row.stage.end])
+            place = (str(i), f"{row.stage.time:.6f}", marks)
             for name, k in row.fields.items():
-                b, c = (" ".join(f"{x:+.6f}" for x in xs) or "-" for xs in (k.b, k.c))
-                lines.append(
-                    f"     {name}: a={k.a:+.6f}  b={b}  c={c}  remember={k.remember[0]:+.4g} x {k.remember[1]:+.4g} x0"
-                )
-        return "\n".join(lines)
+                b, c = (" ".join(f"{x:+.6f}" for x in xs) for xs in (k.b, k.c))
+                lines.append((*place, name, f"{k.a:+.6f}", b, c, _estimate(*k.remember) if row.stage.denoise else ""))
+                place = ("", "", "")
+            if not row.fields:
+                lines.append((*place, "", "", "", "", ""))
+        widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+        table = ["  ".join(x.ljust(w) for x, w in zip(line, widths, strict=True)).rstrip() for line in lines]
+        return "\n".join([f"{self.name}: {self.evaluations} evaluations", *table])
+
+
+def _estimate(p: float, q: float) -> str:
+    """What a row remembers, p x + q x0, in words."""
+    if (p, q) == (0.0, 1.0):
+        return "x0"
+    return f"{p:+.6g} x {q:+.6g} x0"
 
 
 @dataclass(frozen=True)
@@ -125,13 +136,13 @@ class Curve:
     def of(schedule: Schedule, times: Sequence[float]) -> Curve:
         """The curve at these times; an alpha below 1e-12 is 0."""
         t = torch.tensor(times, dtype=torch.float64)
-        alpha, sigma = schedule.alpha(t).numpy(), schedule.sigma(t).numpy()
+        alpha, sigma = (f(t).detach().numpy() for f in (schedule.alpha, schedule.sigma))
         return Curve(t.numpy(), np.where(alpha < 1e-12, 0.0, alpha), sigma, schedule)
 
     @property
     def lam(self) -> np.ndarray:
         """lambda = log(alpha / sigma), -inf at alpha = 0 and +inf at sigma = 0."""
-        lam = self.schedule.log_snr(torch.from_numpy(self.t)).numpy() / 2
+        lam = self.schedule.log_snr(torch.from_numpy(self.t)).detach().numpy() / 2
         return np.where(self.alpha == 0, -np.inf, lam)
 
     @property

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import numpy as np
+import torch
 
 from ..processes import CategoricalProcess, Gaussian, Process
 from ..schedules import Rectified, Schedule
-from .grid import Grid, UniformGrid
+from .grids import Grid, UniformGrid
 from .moves import Ancestral, Move
 from .plan import Coefficients, Curve, Plan, Row, Stage, one_stage
 from .run import run
@@ -130,6 +131,7 @@ class TableSampler(Sampler):
             ValueError: a curve that the formula cannot serve.
         """
 
+    @torch.no_grad()
     def plan(self, processes: Mapping[str, Process]) -> Plan:
         """The table for these processes; times come from the schedule of the first Gaussian field.
 
@@ -153,7 +155,21 @@ class TableSampler(Sampler):
         plan = Plan(self.describe(), rows, self.move, self.tokens, self.path)
         if self.path and gaussian and self.steps > 1 and not plan.stochastic:
             raise ValueError(f"{self.describe()} draws no noise, so there is no path to follow; leave path out")
+        if self.path and any(s > t for spans in plan.spans for t, s in spans):
+            raise ValueError(f"{self.describe()} goes back in time, and a path leads one way; leave path out")
         return plan
+
+    def within(self, evaluations: int, processes: Mapping[str, Process]) -> Self | None:
+        """This sampler with the most steps whose plan asks at most so often; None where one step asks more.
+
+        Raises:
+            ValueError: as `plan`.
+        """
+        for steps in range(evaluations // self.calls + 2, 0, -1):
+            fitting = replace(self, steps=steps)
+            if fitting.plan(processes).evaluations <= evaluations:
+                return fitting
+        return None
 
     def run(
         self,

@@ -130,7 +130,8 @@ class OrnsteinDataModule(LightningDataModule):
     def read(self, part: str) -> list[Item]:
         """The decoded items of `train`, `validation` or `test`, read once."""
         if not self._rows:
-            rows = split(self.source().rows(), self.seed, self.split, self.group_by)
+            found = self.modality.rows(self.source().rows(), self.split)
+            rows = split(found, self.seed, self.split, self.group_by)
             self._rows = {name: self._limited(of_part) for name, of_part in rows.items()}
         if part not in self.parts:
             self.parts[part] = self._read(part, self._rows[part])

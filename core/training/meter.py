@@ -25,9 +25,12 @@ class Meter:
         self.sums: Tensor | None = None
 
     @torch.no_grad()
-    def add(self, total: Tensor, fields: Mapping[str, Tensor], c_noise: Tensor) -> None:
-        """Take in a batch: losses (B,) and noise levels (B,), as `Denoiser.c_noise` gives them."""
-        rows = [total, torch.ones_like(total), *(fields[name] for name in self.fields)]
+    def add(
+        self, total: Tensor, fields: Mapping[str, Tensor], c_noise: Tensor, importance: Tensor | None = None
+    ) -> None:
+        """Take in a batch: losses (B,), noise levels (B,) as `Denoiser.c_noise` gives them, what each sample counts."""
+        count = torch.ones_like(total) if importance is None else importance
+        rows = [total, count, *(fields[name] for name in self.fields)]
         row = torch.stack([x.detach().float() for x in rows])
         row = row.where(row.sum(0).isfinite(), 0.0)  # a sample without a number would hide all others
         bins = torch.stack([c_noise.detach() >= edge for edge in EDGES]).sum(0)

@@ -131,13 +131,17 @@ class DiffusionModule(LightningModule):
         modality = self.modality
         if modality.latent is not None:
             raise ValueError(f"modality {modality.name!r} has a latent autoencoder, which training does not serve")
+        chosen = (
+            self.process or {}
+        )  # the processes are the fields' own from here on: they say what the network is to give
+        fields = tuple(replace(f, process=chosen.get(f.name, f.process)) for f in modality.fields)
         with torch.random.fork_rng(devices=[]):  # every process begins at the same weights
             torch.manual_seed(key(self.seed, "weights") >> 1)
-            network = self.backbone(modality.fields, modality.conditions, modality.axes)
+            network = self.backbone(fields, modality.conditions, modality.axes)
         if self.compile_network:
             network.compile()
-        denoiser = NeuralDenoiser(network, modality.fields, modality.conditions, self.process, modality)
-        self.objective.check(denoiser)
+        denoiser = NeuralDenoiser(network, fields, modality.conditions, self.process, modality)
+        self.objective.prepare(denoiser)
         self._meter = Meter(tuple(denoiser.fields))
         self._held_out = Meter(tuple(denoiser.fields))
         return denoiser
@@ -148,7 +152,8 @@ class DiffusionModule(LightningModule):
         mixed = isinstance(plugin, MixedPrecision)
         scaled = isinstance(plugin, MixedPrecision) and plugin.scaler is not None
         fused = not (scaled or (mixed and self.trainer.gradient_clip_val))
-        optimizer, schedule = self.optimizer.build(self.network, self.trainer.max_steps, fused)
+        trained = torch.nn.ModuleList([self.network, self.objective])
+        optimizer, schedule = self.optimizer.build(trained, self.trainer.max_steps, fused)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     @property
@@ -191,8 +196,11 @@ class DiffusionModule(LightningModule):
         reseed(key(self.seed, "dropout", batch.number, self.global_rank) >> 1, self.device)
         draw = self.objective.draw(self.network, batch.encoded, self.seed, batch.number, batch.index, batch.total)
         loss = self.objective(self.network, batch.encoded, draw)
+        if self.objective.times.observes:  # what every process saw, in the order of the global batch
+            seen: Any = self.all_gather(self.objective.evidence(draw, loss))
+            self.objective.times.observe(*seen.view(-1, 2, len(draw.t)).transpose(0, 1).flatten(1))
         self._watch.count(batch.total)
-        self._meter.add(loss.total, loss.fields, self.network.c_noise(loss.t))
+        self._meter.add(loss.total, loss.fields, self.network.c_noise(loss.t), draw.weight)
         mean = loss.total.mean()
         if self.on_nonfinite == "stop":
             self.check_finite()

@@ -76,7 +76,9 @@ def test_the_description_is_plain_yaml_and_json(tmp_path):
 def test_every_part_of_a_model_is_described_and_rebuilt(group):
     for name in registry.TABLE[group]:
         part = registry.class_of(group, name)()
-        assert build(json.loads(json.dumps(describe(part)))) == part
+        found = build(json.loads(json.dumps(describe(part))))
+        assert describe(found) == describe(part)
+        assert found == part or isinstance(part, torch.nn.Module)  # one with weights is equal to itself alone
 
 
 def test_backbones_of_the_table_are_described_and_rebuilt():

@@ -3,19 +3,19 @@
 import math
 from typing import ClassVar
 
+import numpy as np
 import pytest
 import torch
-from ornstein.core import registry, schedules
+from ornstein.core import registry
 from ornstein.core.backbones.backbone import Backbone
 from ornstein.core.conditioning.spec import ConditionSpec
 from ornstein.core.denoiser import NeuralDenoiser
-from ornstein.core.objective import EDMWeight, LogitNormal, LogNormal, MinSNR, Objective, Uniform, Unit
-from ornstein.core.parametrization import EDM, X0, Eps, Flow, Score, V
+from ornstein.core.objective import CosMap, LogitNormal, LogNormal, LossAware, MinSNR, Mode, Objective, Uniform
+from ornstein.core.parametrization import EDM, X0, Eps, Flow, V
 from ornstein.core.processes import Gaussian, Masked
-from ornstein.core.schedules import VE, VP, Rectified
+from ornstein.core.schedules import VP, Rectified
 from ornstein.core.state import Condition, Encoded, Field, Layout
 
-VIEWS = [Eps(), X0(), V(), Score(), EDM()]
 WEIGHTS = [registry.class_of("weight", name)() for name in registry.TABLE["weight"]]
 SPECS = (ConditionSpec("label", "class", 3), ConditionSpec("size", "scalar"))
 
@@ -74,12 +74,22 @@ def ks(sample: torch.Tensor, cdf) -> float:
     return float(torch.maximum(grid[1:] - u, u - grid[:-1]).max()) * math.sqrt(len(u))
 
 
+def mode_cdf(s: float):
+    """From the published map f(u) = 1 - u - s (cos^2(pi u / 2) - 1 + u), which falls, by interpolation of its inverse."""
+    u = torch.linspace(0, 1, 20001, dtype=torch.float64).flip(0)
+    t = 1 - u - s * (torch.cos(math.pi * u / 2) ** 2 - 1 + u)
+    return lambda x: torch.from_numpy(np.interp(x.numpy(), t.numpy(), (1 - u).numpy()))
+
+
 @pytest.mark.parametrize("stratified", [False, True])
 def test_times_have_the_stated_density(stratified):
     densities = [
         (Uniform(0.1, 0.7), lambda t: (t - 0.1) / 0.6),
         (LogNormal(-0.4, 1.1), lambda t: torch.special.ndtr((-VP().log_snr(t) / 2 + 0.4) / 1.1)),
         (LogitNormal(0.3, 0.8), lambda t: torch.special.ndtr((torch.logit(t) - 0.3) / 0.8)),
+        (Mode(1.2), mode_cdf(1.2)),
+        (CosMap(), lambda t: 0.5 + 2 / math.pi * torch.atan(2 * t - 1)),
+        (LossAware(LogitNormal(0.3, 0.8)), lambda t: torch.special.ndtr((torch.logit(t) - 0.3) / 0.8)),
     ]
     assert {type(d) for d, _ in densities} == {registry.class_of("times", n) for n in registry.TABLE["times"]}
     for density, cdf in densities:
@@ -119,35 +129,6 @@ def test_all_randomness_depends_on_the_place_in_the_global_batch_alone():
             assert not torch.equal(other.noise["x"], whole.noise["x"])
 
 
-@pytest.mark.parametrize("schedule", [VP(), VE(0.01, 20.0)], ids=lambda s: type(s).__name__)
-@pytest.mark.parametrize("view", VIEWS, ids=lambda v: type(v).__name__)
-def test_weights_are_those_of_x0_whatever_is_predicted(schedule, view):
-    """w_x0 (x_0 - x_0')^2 = w_F (F - F')^2 for outputs of the same x_t: the published weights, and unit for EDM's F."""
-    process, s = Gaussian(schedule, view, sigma_data=0.5), 0.5
-    t = torch.tensor([0.05, 0.3, 0.6, 0.9], dtype=torch.float64)
-    alpha, sigma, snr = schedule.alpha(t), schedule.sigma(t), torch.exp(schedule.log_snr(t))
-    b = process.parametrization.solve(process.at(t)).b
-    on_x0 = {EDMWeight: (alpha**2 * s**2 + sigma**2) / (sigma * s) ** 2, MinSNR: snr.clamp(max=5.0)}
-    for weight in WEIGHTS:
-        found = weight.of_output(process.at(t), view)
-        if isinstance(weight, Unit):
-            assert torch.equal(found, torch.ones_like(t))
-        else:
-            torch.testing.assert_close(found, on_x0[type(weight)] * b**2, rtol=1e-10, atol=0)
-
-
-def test_published_forms_of_the_weights():
-    """Hang et al. 2023: min(SNR, 5) / SNR for eps, / (SNR + 1) for v where alpha^2 + sigma^2 = 1; Karras et al. 2022: 1 for F."""
-    t = torch.linspace(0.05, 0.95, 19, dtype=torch.float64)
-    snr = torch.exp(VP().log_snr(t))
-    forms = {Eps(): snr.clamp(max=5) / snr, X0(): snr.clamp(max=5), V(): snr.clamp(max=5) / (snr + 1)}
-    for view, expected in forms.items():
-        torch.testing.assert_close(MinSNR().of_output(Gaussian(VP(), view).at(t), view), expected, rtol=1e-10, atol=0)
-    for schedule in (schedules.EDM(), VP(), Rectified()):
-        at = Gaussian(schedule, EDM(), sigma_data=0.3).at(t)
-        torch.testing.assert_close(EDMWeight().of_output(at, EDM()), torch.ones_like(t), rtol=1e-10, atol=0)
-
-
 @pytest.mark.parametrize("weight", WEIGHTS, ids=lambda w: type(w).__name__)
 @pytest.mark.parametrize("view", [Eps(), X0(), V(), EDM()], ids=lambda v: type(v).__name__)
 def test_the_loss_of_the_exact_answer_is_its_minimum(weight, view):
@@ -160,6 +141,7 @@ def test_the_loss_of_the_exact_answer_is_its_minimum(weight, view):
     x0 = mean + math.sqrt(var) * torch.randn(n, 2, 2, generator=g, dtype=torch.float64)
     encoded = Encoded({"x": x0}, Layout(torch.ones(n, 2, dtype=torch.bool)))
     objective = Objective(Uniform(t - 1e-9, t + 1e-9), weight)
+    objective.prepare(denoiser)
     draw = objective.draw(denoiser, encoded, 0, 0, torch.arange(n))
     at = fields[0].process.at(torch.tensor(t, dtype=torch.float64))
     marginal = at.alpha**2 * var + at.sigma**2

@@ -15,17 +15,20 @@ from ornstein.core.state import Field, expand_time
 
 def concrete(module, base):
     found = [c for _, c in inspect.getmembers(module, inspect.isclass) if issubclass(c, base)]
-    return [c for c in found if not inspect.isabstract(c) and c.__module__ == module.__name__]
+    return [c for c in found if not inspect.isabstract(c) and c.__module__.startswith(module.__name__)]
 
 
 PAIRS = list(itertools.product(concrete(schedules, Schedule), concrete(parametrization, Parametrization)))
 
 
 def allowed(schedule: type[Schedule], view: type[Parametrization]) -> bool:
-    """What the formulas say: eps and score need alpha(1) > 0, the flow needs a finite d sigma / dt at 0."""
-    at = schedule().alpha(torch.ones((), dtype=torch.float64))
-    rate = schedule().d_sigma(torch.zeros((), dtype=torch.float64))
-    return not (view in (Eps, Score) and abs(at) < 1e-9) and not (view is Flow and torch.isinf(rate))
+    """What the formulas say: eps and score need alpha(1) > 0, the flow finite rates that are not 0 together at an end."""
+    ends = torch.tensor([0.0, 1.0], dtype=torch.float64)
+    alpha, d_alpha, d_sigma = (
+        g(ends).detach().abs() for g in (schedule().alpha, schedule().d_alpha, schedule().d_sigma)
+    )
+    moves = torch.isfinite(d_alpha + d_sigma) & (d_alpha + d_sigma > 0)
+    return not (view in (Eps, Score) and alpha[1] < 1e-9) and not (view is Flow and not moves.all())
 
 
 ALLOWED = [pair for pair in PAIRS if allowed(*pair)]

@@ -12,7 +12,7 @@ import pytest
 from ornstein.core import registry
 from ornstein.core.backbones.backbone import Backbone
 from ornstein.core.guidance import Guidance
-from ornstein.core.objective import TimeDensity, Weight
+from ornstein.core.objective import Coupling, TimeDensity, Weight
 from ornstein.core.parametrization import Parametrization
 from ornstein.core.processes import Process
 from ornstein.core.registry import TABLE, class_of, modality_class, modality_entries, path_of
@@ -25,6 +25,7 @@ BASES = {
     "process": Process,
     "times": TimeDensity,
     "weight": Weight,
+    "coupling": Coupling,
     "sampler": Sampler,
     "grid": Grid,
     "move": Move,
@@ -78,7 +79,7 @@ def test_listing_imports_nothing_heavy():
     [
         ("sampler", "dpmp_2m", "unknown sampler 'dpmp_2m'; did you mean dpmpp_2m"),
         ("samplers", "ddim", "unknown group 'samplers'; did you mean sampler"),
-        ("schedule", "qqq", "choose from cosine, edm"),
+        ("schedule", "qqq", "choose from cosine, cosine_beta"),
     ],
 )
 def test_unknown_names_show_the_nearest(group, name, words):

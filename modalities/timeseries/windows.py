@@ -1,0 +1,134 @@
+"""Windows of series and the part each belongs to: by time, by series, by an official split, or as papers do it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from ornstein.core import rng
+from ornstein.core.modality import BadItem
+from ornstein.core.sources import Row
+
+from .tables import Roles, Table, tables
+
+Protocol = Literal["auto", "time", "series", "published"]
+PARTS = ("train", "validation", "test")
+_WORDS = {"training": "train", "valid": "validation", "val": "validation", "dev": "validation", "testing": "test"}
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """How series become windows.
+
+    Args:
+        window: steps of a window; None: each stretch is taken whole.
+        stride: steps from one window to the next.
+        protocol: `time`: each series is cut into three blocks, and no window crosses a border; `series`: whole series are
+            placed; `published`: every window of the whole series trains, and evenly spaced ones of the same are held out;
+            `auto`: by time where there is a window, else by series.
+    """
+
+    window: int | None = None
+    stride: int = 1
+    protocol: Protocol = "auto"
+
+    def rows(self, rows: Sequence[Row], roles: Roles, shares: Sequence[float]) -> list[Row]:
+        """A row for each window, with `series`, `start`, `stop` and `split`.
+
+        Raises:
+            BadItem: a file that cannot be used.
+            ValueError: not one window fits.
+        """
+        protocol = self.protocol if self.protocol != "auto" else "series" if self.window is None else "time"
+        found = [(row, name, table) for row in rows for name, table in tables(row.file, roles).items()]
+        _report(found)
+        places = _by_rank(found, shares) if protocol == "series" else {}
+        out: list[Row] = []
+        for row, name, table in found:
+            for part, start, stop in self._blocks(row, name, table, protocol, shares, places):
+                for begin, end in self._cut(start, stop):
+                    if np.isfinite(table.series.values[begin:end]).any():
+                        out.append(_row(row, name, begin, end, part))
+        if not out:
+            row, name, table = max(found, key=lambda each: each[2].series.steps)
+            where = row.file.location + (f", series {name!r}" if name else "")
+            raise ValueError(
+                f"no window of {self.window} steps fits: the longest series, {where}, has {table.series.steps} steps in all and "
+                f"is cut into blocks by data.split={list(shares)}; choose a smaller modality.window or another split"
+            )
+        return self._published(out, shares) if protocol == "published" else out
+
+    def _blocks(
+        self,
+        row: Row,
+        name: str,
+        table: Table,
+        protocol: str,
+        shares: Sequence[float],
+        places: dict[tuple[str, str], str],
+    ) -> Iterator[tuple[str, int, int]]:
+        """Part, first step and end of each stretch in which windows lie."""
+        steps = table.series.steps
+        if row.values.get("split"):
+            yield str(row.values["split"]), 0, steps
+        elif table.parts is not None:
+            yield from _stretches(row, table.parts)
+        elif protocol == "time":
+            ends = [0, *(round(steps * share) for share in np.cumsum(shares))]
+            yield from zip(PARTS, ends[:-1], ends[1:], strict=True)
+        else:
+            yield places.get((row.file.location, name), "train"), 0, steps
+
+    def _cut(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        if self.window is None:
+            return iter([(start, stop)] if stop > start else [])
+        return ((s, s + self.window) for s in range(start, stop - self.window + 1, self.stride))
+
+    @staticmethod
+    def _published(rows: list[Row], shares: Sequence[float]) -> list[Row]:
+        """All rows as training rows, then evenly spaced ones again as validation and test rows."""
+        out = [Row(row.file, {**row.values, "split": "train"}) for row in rows]
+        for part, share, shift in (("validation", shares[1], 0.25), ("test", shares[2], 0.75)):
+            count = round(share * len(rows))
+            places = ((np.arange(count) + shift) * len(rows) / max(count, 1)).astype(int)
+            out += [Row(rows[i].file, {**rows[i].values, "split": part}) for i in places]
+        return out
+
+
+def _row(row: Row, name: str, start: int, stop: int, part: str) -> Row:
+    return Row(row.file, {**row.values, "series": name, "start": start, "stop": stop, "split": part})
+
+
+def _by_rank(found: Sequence[tuple[Row, str, Table]], shares: Sequence[float]) -> dict[tuple[str, str], str]:
+    """The part of each series: ordered by a hash of its name, the last shares are held out, so that parts have their sizes."""
+    names = [(row.file.location, name) for row, name, _ in found]
+    order = sorted(range(len(names)), key=lambda i: rng.key(0, "series", found[i][0].file.name, names[i][1]))
+    ends = [round(share * len(names)) for share in np.cumsum(shares)]
+    return {names[i]: PARTS[int(np.searchsorted(ends, place, side="right"))] for place, i in enumerate(order)}
+
+
+def _stretches(row: Row, words: np.ndarray) -> Iterator[tuple[str, int, int]]:
+    """Runs of steps of one part; missing steps belong to the run before them."""
+    last = "train"
+    named = []
+    for word in words:
+        if word is not None:
+            last = _WORDS.get(word.lower(), word.lower())
+            if last not in PARTS:
+                raise BadItem(row.file.location, f"column 'split' holds {word!r}; it takes {', '.join(PARTS)}")
+        named.append(last)
+    borders = [0, *(np.flatnonzero(np.array(named[1:]) != np.array(named[:-1])) + 1).tolist(), len(named)]
+    return ((named[a], a, b) for a, b in zip(borders[:-1], borders[1:], strict=True))
+
+
+def _report(found: Sequence[tuple[Row, str, Table]]) -> None:
+    """Say once what was mended, the first of many series by name."""
+    mended = [(row, name, table) for row, name, table in found if table.repairs]
+    for row, name, table in mended[:5]:
+        where = row.file.location + (f", series {name!r}" if name else "")
+        warnings.warn(f"{where}: {'; '.join(table.repairs)}", stacklevel=3)
+    if len(mended) > 5:
+        warnings.warn(f"{len(mended) - 5:,} more series were mended in like ways", stacklevel=3)

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import conformance, guidance, processes, samplers, schedules
+    from . import autopilot, conformance, guidance, processes, samplers, schedules
     from .checkpoint import load, save
     from .denoiser import Denoiser, NeuralDenoiser
     from .objective import Objective
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .verification import verify
     from .views import viewed
 
-_MODULES = ("conformance", "guidance", "oracle", "processes", "samplers", "schedules")
+_MODULES = ("autopilot", "conformance", "guidance", "oracle", "processes", "samplers", "schedules")
 _NAMES = {
     "load": "checkpoint",
     "save": "checkpoint",
@@ -31,6 +31,7 @@ __all__ = [
     "Denoiser",
     "NeuralDenoiser",
     "Objective",
+    "autopilot",
     "conformance",
     "guidance",
     "load",
@@ -39,6 +40,7 @@ __all__ = [
     "samplers",
     "save",
     "schedules",
+    "verify",
     "viewed",
 ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -142,6 +142,14 @@ class Modality(ABC):
         """Put the given values back in data space, so that what was given is exact in the written file."""
         return sample
 
+    def unroll(self, item: Item, known: Any | None) -> Generator[tuple[Item, Any | None], Sample, Sample]:
+        """Make a posed item in one piece or more: yield each with what is known of it, be sent its sample, return the whole.
+
+        An item that is longer than those of training is made piece by piece, each given what the ones before it made.
+        """
+        sample = yield item, known
+        return self.paste(sample, item, known)
+
     def read_known(self, file: Any, item: Item) -> Any:
         """Which entries of a given item a user's own file calls known, in the item's coordinates.
 
@@ -155,7 +163,7 @@ class Modality(ABC):
         return item
 
     def couple(self, state: State, noise: State, mask: Tensor, rng: Rng) -> State:
-        """Pair noise with data (optimal transport and the like); the default keeps the draw."""
+        """Turn or permute the noise within each sample, after the objective's `coupling`; the default keeps the draw."""
         return noise
 
     def floor(self, items: Sequence[Item], cond: Sequence[Mapping[str, Any]], rng: Rng) -> list[Sample] | None:

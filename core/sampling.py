@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from .conditioning.values import conditions
 from .denoiser import Denoiser
 from .samplers import Sampler
 from .samplers.run import Hook
+from .state import Conditions, Encoded
 
 if TYPE_CHECKING:
     from .modality import Item, Modality, Sample
@@ -48,7 +49,7 @@ def sample(
         task: what poses the given items.
         given: items of the modality.
         known: which entries of each given item are known, in its own coordinates; posed by the task where absent.
-        size: of the samples, in the modality's own terms.
+        size: of new samples, or of what a task makes of given items, in the modality's own terms.
         batch_size: samples at a time.
         precision: float32, bf16 or float16 (autocast), or float64 (the network is converted, and converted back).
         progress: show a bar.
@@ -66,33 +67,57 @@ def sample(
         raise ValueError(f"n and batch_size must be at least 1, found n={n}, batch_size={batch_size}")
     if precision not in PRECISIONS:
         raise ValueError(f"precision {precision!r} does not exist; choose from {', '.join(PRECISIONS)}")
-    if given is None:
-        if task != "unconditional" or known is not None:
-            raise ValueError("a task, or known entries, need given items")
-        items: list[Item] = []
-        posed_known: list[Any] = []
-        encoded = modality.blank(n, conditions(denoiser.conditions, cond, n), rng.generator(seed, "blank"), size)
-    else:
-        if size is not None:
-            raise ValueError(f"size {size} is for new samples: given items bring their own")
-        items, posed_known = _pose(modality, task, given, known, seed)
-        items, posed_known = ([x for x in xs for _ in range(n)] for xs in (items, posed_known))
-        encoded = modality.encode(items, posed_known, rng.generator(seed, "encode"))
-        own = conditions(denoiser.conditions, cond, len(items))
-        encoded = replace(encoded, cond={**encoded.cond, **own})
-    out: list[Sample] = []
-    with _prepared(denoiser, precision) as (device, dtype), _bar(progress, encoded.batch) as advance:
-        for start in range(0, encoded.batch, batch_size):
-            part = encoded.rows(start, start + batch_size)
-            index = torch.arange(start, start + part.batch)
-            state = sampler.run(denoiser, part.to(device, dtype), seed=seed, index=index, hooks=hooks)
-            out += modality.decode({k: v.cpu() for k, v in state.items()}, part.mask, part.aux)
-            advance(part.batch)
-    return [modality.paste(x, items[i], posed_known[i]) for i, x in enumerate(out)] if items else out
+    if given is None and (task != "unconditional" or known is not None):
+        raise ValueError("a task, or known entries, need given items")
+    total = n * (1 if given is None else len(given))
+    with _prepared(denoiser, precision) as (device, dtype), _bar(progress, total) as advance:
+
+        def draw(encoded: Encoded, index: torch.Tensor, seed: int) -> list[Sample]:
+            out: list[Sample] = []
+            for start in range(0, encoded.batch, batch_size):
+                part, rows = encoded.rows(start, start + batch_size), index[start : start + batch_size]
+                state = sampler.run(denoiser, part.to(device, dtype), seed=seed, index=rows, hooks=hooks)
+                out += modality.decode({k: v.cpu() for k, v in state.items()}, part.mask, part.aux)
+                advance(part.batch)
+            return out
+
+        own = conditions(denoiser.conditions, cond, total)
+        if given is None:
+            return draw(modality.blank(n, own, rng.generator(seed, "blank"), size), torch.arange(n), seed)
+        items, bits = _pose(modality, task, given, known, seed, size)
+        rolls = [modality.unroll(item, b) for item, b in zip(items, bits, strict=True) for _ in range(n)]
+        return _unrolled(modality, rolls, own, seed, draw)
+
+
+def _unrolled(
+    modality: Modality,
+    rolls: Sequence[Generator[tuple[Item, Any], Sample, Sample]],
+    own: Conditions,
+    seed: int,
+    draw: Callable[[Encoded, torch.Tensor, int], list[Sample]],
+) -> list[Sample]:
+    """Every item whole; those that are made in pieces go on together, and each round of pieces has noise of its own."""
+    whole: list[Sample] = [None] * len(rolls)
+    pieces = {i: next(roll) for i, roll in enumerate(rolls)}
+    count = 0
+    while pieces:
+        index, (items, bits) = torch.tensor(list(pieces)), zip(*pieces.values(), strict=True)
+        round_seed = rng.key(seed, "piece", count) >> 1 if count else seed
+        encoded = modality.encode(items, bits, rng.generator(round_seed, "encode"))
+        encoded = replace(encoded, cond={**encoded.cond, **{name: c.take(index) for name, c in own.items()}})
+        samples = draw(encoded, index, round_seed)
+        following = {}
+        for i, sample in zip(pieces, samples, strict=True):
+            try:
+                following[i] = rolls[i].send(sample)
+            except StopIteration as end:
+                whole[i] = end.value
+        pieces, count = following, count + 1
+    return whole
 
 
 def _pose(
-    modality: Modality, task: str, given: Sequence[Item], known: Sequence[Any] | None, seed: int
+    modality: Modality, task: str, given: Sequence[Item], known: Sequence[Any] | None, seed: int, size: Any
 ) -> tuple[list[Item], list[Any]]:
     """Given items extended by their unknown entries, and which of them are known: by the task, or as the user says."""
     tasks = modality.tasks()
@@ -104,7 +129,8 @@ def _pose(
         )
     if known is not None and len(known) != len(given):
         raise ValueError(f"{len(known)} known masks for {len(given)} given items")
-    posed = [tasks[task].pose(item, rng.generator(seed, "pose", i)) for i, item in enumerate(given)]
+    chosen = tasks[task] if size is None else tasks[task].sized(size)
+    posed = [chosen.pose(item, rng.generator(seed, "pose", i)) for i, item in enumerate(given)]
     return [item for item, _ in posed], [bits for _, bits in posed] if known is None else list(known)
 
 

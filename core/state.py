@@ -222,6 +222,10 @@ class Condition:
         """The condition with the samples of `drop`, (B,) bool, left without a value."""
         return replace(self, present=self.present & ~drop)
 
+    def take(self, index: Tensor) -> Condition:
+        """The samples of an index, (n,) integers."""
+        return Condition(self.value[index], self.present[index], None if self.mask is None else self.mask[index])
+
     def rows(self, start: int, stop: int) -> Condition:
         """Samples start..stop-1."""
         mask = None if self.mask is None else self.mask[start:stop]

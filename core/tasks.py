@@ -25,6 +25,14 @@ class Task(ABC):
         `None` means that nothing is known. `Modality.encode` turns the known entries into `Known`.
         """
 
+    def sized(self, size: Any) -> Task:
+        """The task for given items that are to become of another size, in the modality's own terms: a longer horizon.
+
+        Raises:
+            ValueError: the task makes no sizes.
+        """
+        raise ValueError(f"size {size} is for new samples: given items bring their own")
+
 
 class Unconditional(Task):
     """Nothing is known."""

@@ -22,15 +22,22 @@ DEFAULT_SAMPLER = {"name": "dpmpp_2m"}  # where a folder holds a model and no re
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The options that say how samples are made, shared with `evaluate`."""
-    group = parser.add_argument_group("how")
-    add = group.add_argument
+    add = guiding(parser).add_argument
     add("--sampler", metavar="NAME", help="as `ornstein list sampler` names it (the recipe's)")
     add("--steps", type=int, help="steps of the sampler")
+    add("--tuned", action="store_true", help="the sampler that `ornstein tune` chose for this run")
+    add("--precision", choices=("float32", "bf16", "float64"), default="float32", help="(float32)")
+
+
+def guiding(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """The options that say what is asked, and where it is computed: shared with `tune`."""
+    group = parser.add_argument_group("how")
+    add = group.add_argument
     add("--guidance", type=float, metavar="SCALE", help="scale of classifier-free guidance; 1: the conditional model")
     add("--interval", type=float, nargs=2, metavar=("LOW", "HIGH"), help="guide between these times only, in [0, 1]")
     add("--negative", action="append", default=[], metavar="NAME=VALUE", help="guide away from this condition")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute (auto)")
-    add("--precision", choices=("float32", "bf16", "float64"), default="float32", help="(float32)")
+    return group
 
 
 def recipe_under(
@@ -47,10 +54,27 @@ def recipe_under(
     config = folder / runs.CONFIG
     trained = compose.compose(config) if config.is_file() else {}
     _warn_of_task(args.task, trained)
-    parts = {"sampler": trained.get("sampler") or DEFAULT_SAMPLER, "guidance": trained.get("guidance")}
+    sampler = _tuned(folder, args) if args.tuned else trained.get("sampler") or DEFAULT_SAMPLER
+    parts = {"sampler": sampler, "guidance": trained.get("guidance")}
     recipe = compose.apply(parts, words)
     trust.check(recipe, words)
     return {"sampler": recipe["sampler"], "guidance": _guidance(recipe["guidance"], args, specs)}
+
+
+def _tuned(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """The sampler that was chosen for this run.
+
+    Raises:
+        UsageError: another is asked for too, or none was chosen.
+    """
+    from . import compose, tune
+
+    if args.sampler is not None or args.steps is not None:
+        raise UsageError("--tuned brings its sampler and its steps: leave out --sampler and --steps")
+    path = folder / tune.TUNED
+    if not path.is_file():
+        raise UsageError(f"{folder} has no {tune.TUNED}: `ornstein tune {folder} --evaluations 10` writes it")
+    return compose.read_yaml(path)["sampler"]
 
 
 def _warn_of_task(task: str | None, trained: dict[str, Any]) -> None:

@@ -93,7 +93,7 @@ def to_names(tree: Any, path: tuple[str, ...] = (), above: str | None = None) ->
     fitting = [n for n in named if all(args.get(key) == value for key, value in _options(group, n).items())]
     if not fitting:
         return {"name": tree["class_path"], **args}
-    name = max(fitting, key=lambda n: len(_options(group, n)))  # of several, the one that says most
+    name = max(fitting, key=lambda n: _says(group, n))  # of several the one that says most, of equals the first
     return {"name": name, **{key: value for key, value in args.items() if key not in _options(group, name)}}
 
 
@@ -183,6 +183,13 @@ def _options(group: str, name: str) -> Mapping[str, Any]:
     """The arguments that a name stands for beside its class."""
     entry = GROUPS.get(group, {}).get(name)
     return entry.options if entry is not None else {}
+
+
+@cache
+def _says(group: str, name: str) -> int:
+    """How many of a name's arguments are not the defaults of its class."""
+    parameters = inspect.signature(load_class(_names(group)[name], group)).parameters
+    return sum(parameters[key].default != value for key, value in _options(group, name).items())
 
 
 @cache

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..conditioning.values import conditions
 from ..modality import Modality, Sample
 from ..processes import Gaussian
-from ..sources import file_at
+from ..sources import Row, file_at
 from ..state import Condition, Conditions, Encoded, State
 from .rule import Broken, Skipped, doing, require, told
 from .states import noise_state, padded_mask, same, well_formed, well_valued
@@ -180,7 +180,7 @@ def blank_makes_room(subject: Subject) -> None:
 
 
 def written_files_can_be_read(subject: Subject) -> str | None:
-    """`write` writes one file or more for each sample; those with an ending that `read` takes come back the same."""
+    """`write` writes files; those with an ending that `read` takes hold an item for each sample, and come back the same."""
     modality, encoded = subject.fitted, subject.encoded
     samples = modality.decode(encoded.state, encoded.mask, encoded.aux)
     with tempfile.TemporaryDirectory() as name:
@@ -196,9 +196,10 @@ def written_files_can_be_read(subject: Subject) -> str | None:
             endings = ", ".join(sorted({Path(p).suffix for p in paths}))
             require(bool(paths), "write returns no paths")
             return f"it writes {endings}, which it does not read: not compared"
-        require(len(ours) >= len(samples), f"write returns {len(ours)} files for {len(samples)} samples")
         with doing("read of written files"):
-            items = [modality.read(file_at(path), {}) for path in ours[: len(samples)]]
+            rows = modality.rows([Row(file_at(path)) for path in ours], (0.8, 0.1, 0.1))
+            require(len(rows) >= len(samples), f"write returns files of {len(rows)} items for {len(samples)} samples")
+            items = [modality.read(row.file, row.values) for row in rows[: len(samples)]]
     with doing("encode of what was written and read"):
         again = subject.encode(items)
     what = "what was written and read, and the samples"

@@ -143,7 +143,7 @@ def resized(modality: Modality, encoded: Encoded, tokens: int, fill: float) -> E
         name: replace(c, value=F.pad(c.value, (0, 0, 0, more), value=fill)) if name in dense else c
         for name, c in encoded.cond.items()
     }
-    return Encoded(each(encoded.state, fill), layout, cond, known, encoded.aux)
+    return Encoded(each(encoded.state, fill), layout, cond, known, encoded.aux, each(encoded.missing, 0))
 
 
 def noise_state(fields: Sequence[Field], mask: Tensor, seed: int) -> State:

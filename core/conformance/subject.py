@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import pickle
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -84,9 +85,9 @@ class Subject:
         )
 
     @stage
-    def rows(self) -> list[Row]:
-        """Some of its rows, spread over it."""
-        rows = self.source.rows()
+    def rows(self) -> Sequence[Row]:
+        """Some of the rows of its items, spread over it."""
+        rows = self.modality.rows(self.source.rows(), (0.8, 0.1, 0.1))
         return rows[:: max(1, len(rows) // self.count)][: self.count]
 
     @stage
@@ -158,10 +159,26 @@ def generator(*words: int | str) -> Rng:
     return rng.generator(0, "conformance", *words)
 
 
+class _Snapshot(pickle.Pickler):
+    """Tensors by their content: their own pickles hold addresses in memory."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if not isinstance(value, torch.Tensor):
+            return NotImplemented
+        flat = value.detach().cpu().contiguous().view(-1)
+        return _content, (str(value.dtype), tuple(value.shape), flat.view(torch.uint8).numpy().tobytes())
+
+
+def _content(*parts: Any) -> tuple[Any, ...]:
+    return parts
+
+
 def snapshot(value: Any) -> bytes:
     """All of a value, to see whether it was changed."""
+    content = io.BytesIO()
     try:
-        return pickle.dumps(value)
+        _Snapshot(content).dump(value)
+        return content.getvalue()
     except Exception as error:
         raise Broken(f"{type(value).__name__} cannot be pickled, so no worker process can have it: {error}") from error
 

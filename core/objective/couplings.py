@@ -55,13 +55,15 @@ class MinibatchOT(Coupling):
         names = gaussian_fields(denoiser)
         if not names:
             raise _nothing_to_couple(self, denoiser)
-        # of |x_0 - eps|^2 only the product depends on the pairing: masks are equal within a group
-        x0, eps = _flat(denoiser, encoded, encoded.state), _flat(denoiser, encoded, noise)
+        counted = _counted(denoiser, encoded)
+        x0, eps = torch.where(counted, _flat(denoiser, encoded.state), 0.0), _flat(denoiser, noise)
         order = torch.arange(encoded.batch)
         groups = [torch.tensor(rows) for rows in _equal_samples(encoded) if len(rows) > 1]
         if not groups:
             return noise
-        cost = -(x0 @ eps.T).cpu().double().nan_to_num(0.0, 0.0, 0.0)  # an item without numbers is named by its loss
+        # |x_0 - eps|^2 over the entries that count for x_0, less |x_0|^2, which no pairing changes
+        cost = (counted.to(eps.dtype) @ eps.square().T - 2 * x0 @ eps.T).cpu().double()
+        cost = cost.nan_to_num(0.0, 0.0, 0.0)  # an item without numbers is named by its loss
         for rows in groups:
             _, chosen = linear_sum_assignment(cost[rows][:, rows].numpy())
             order[rows] = rows[torch.from_numpy(chosen)]
@@ -87,7 +89,7 @@ class Immiscible(Coupling):
     k: int = 4
 
     def __post_init__(self) -> None:
-        if self.k < 2:
+        if self.k < 2 or self.k != int(self.k):
             raise ValueError(f"Immiscible: at least 2 noises are needed to choose from, found k={self.k}")
 
     def couple(self, denoiser: Denoiser, encoded: Encoded, noise: State, again: Callable[[int], State]) -> State:
@@ -95,30 +97,36 @@ class Immiscible(Coupling):
         names = gaussian_fields(denoiser)
         if not names:
             raise _nothing_to_couple(self, denoiser)
-        x0 = _flat(denoiser, encoded, encoded.state)
-        best, least = noise, (x0 - _flat(denoiser, encoded, noise)).square().sum(1)
+        x0, counted = _flat(denoiser, encoded.state), _counted(denoiser, encoded)
+
+        def far(eps: State) -> Tensor:
+            return torch.where(counted, x0 - _flat(denoiser, eps), 0.0).square().sum(1)
+
+        best, least = noise, far(noise)
         for number in range(1, self.k):
             other = again(number)
-            distance = (x0 - _flat(denoiser, encoded, other)).square().sum(1)
+            distance = far(other)
             nearer, least = distance < least, torch.minimum(distance, least)
             best = {n: torch.where(_rows(nearer, x), other[n], x) if n in names else x for n, x in best.items()}
         return best
 
 
-def _flat(denoiser: Denoiser, encoded: Encoded, state: State) -> Tensor:
-    """(B, E): the entries of all Gaussian fields that count, the others 0."""
-    parts = []
-    for name in gaussian_fields(denoiser):
-        x = state[name]
-        counted = counted_entries(denoiser.fields[name], encoded).expand_as(x)
-        parts.append(torch.where(counted, x, 0.0).flatten(1))
-    return torch.cat(parts, 1)
+def _flat(denoiser: Denoiser, state: State) -> Tensor:
+    """(B, E): the entries of all Gaussian fields."""
+    return torch.cat([state[name].flatten(1) for name in gaussian_fields(denoiser)], 1)
+
+
+def _counted(denoiser: Denoiser, encoded: Encoded) -> Tensor:
+    """(B, E): which of them count."""
+    flags = {n: counted_entries(denoiser.fields[n], encoded) for n in gaussian_fields(denoiser)}
+    return torch.cat([x.expand_as(encoded.state[n]).flatten(1) for n, x in flags.items()], 1)
 
 
 def _equal_samples(encoded: Encoded) -> list[list[int]]:
     """Groups of samples that show the network the same but for x_t, as row numbers in order."""
     groups: dict[tuple[bytes, ...], list[int]] = {}
-    columns = [x.reshape(encoded.batch, -1).cpu().numpy() for x in _shown(encoded)]
+    # as bytes: NumPy has no bfloat16
+    columns = [x.reshape(encoded.batch, -1).cpu().contiguous().view(torch.uint8).numpy() for x in _shown(encoded)]
     for row in range(encoded.batch):
         groups.setdefault(tuple(column[row].tobytes() for column in columns), []).append(row)
     return list(groups.values())

@@ -102,6 +102,10 @@ class Objective(nn.Module):
             raise ValueError(
                 "objective.self_conditioning is above 0 but the backbone takes none: set backbone.self_conditioning=true"
             )
+        if not gaussian_fields(denoiser) and not isinstance(self.weight, Unit):
+            raise ValueError(
+                f"{type(self.weight).__name__} weighs continuous fields, and there are none: take weight unit"
+            )
         offsets(denoiser, self.offset)
         among = self.times.times if isinstance(self.times, LossAware) else self.times
         if _learned_schedules(denoiser) and not (isinstance(self.weight, Likelihood) and isinstance(among, Uniform)):
@@ -188,6 +192,8 @@ class Objective(nn.Module):
         loss = process.loss(f, view, encoded.state[f.name], draw.noise[f.name], x_t, t)
         if isinstance(process, Gaussian) and isinstance(view, Continuous):
             loss = self.weight.of_output(process.at(t), process.parametrization).to(loss.dtype) * loss
+        added = process.added_loss(f, view, encoded.state[f.name], x_t, t)
+        loss = loss if added is None else loss + added
         counted = counted_entries(f, encoded).expand_as(loss)
         # where, not multiplication: a padded entry may hold anything
         return torch.where(counted, loss, 0.0).flatten(1).sum(1) / counted.flatten(1).sum(1).clamp(min=1)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -62,7 +63,7 @@ class LogNormal(TimeDensity):
     std: float = 1.2
 
     def __post_init__(self) -> None:
-        _check_std(self)
+        _check_normal(self)
 
     def quantile(self, u: Tensor, schedule: Schedule | None) -> Tensor:
         """The t at which log_snr = -2 (mean + std z)."""
@@ -84,7 +85,7 @@ class LogitNormal(TimeDensity):
     std: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_std(self)
+        _check_normal(self)
 
     def quantile(self, u: Tensor, schedule: Schedule | None) -> Tensor:
         """sigmoid(mean + std z)."""
@@ -156,10 +157,11 @@ class LossAware(nn.Module, TimeDensity):
         self, times: TimeDensity | None = None, bins: int = 100, history: int = 10, uniform: float = 0.001
     ) -> None:
         super().__init__()
-        if bins < 2 or history < 1 or not 0 < uniform <= 1:
+        whole = bins == int(bins) and history == int(history)
+        if not whole or bins < 2 or history < 1 or not 0 < uniform <= 1:
             raise ValueError(
-                f"LossAware needs at least 2 bins, history of at least 1 and uniform in (0, 1], found bins={bins}, "
-                f"history={history}, uniform={uniform}"
+                f"LossAware needs at least 2 bins, history of at least 1, both whole, and uniform in (0, 1], found "
+                f"bins={bins}, history={history}, uniform={uniform}"
             )
         self.times = Uniform() if times is None else times
         if self.times.observes:
@@ -169,6 +171,12 @@ class LossAware(nn.Module, TimeDensity):
         self.bins, self.history, self.uniform = bins, history, uniform
         self.register_buffer("squares", torch.zeros(bins, history, dtype=torch.float64))
         self.register_buffer("counts", torch.zeros(bins, dtype=torch.int64))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """To other devices, never to another precision: a network trained in bfloat16 keeps this history as it is."""
+        super()._apply(fn, recurse)
+        self.squares = self.squares.double()
+        return self
 
     def quantile(self, u: Tensor, schedule: Schedule | None) -> Tensor:
         """That of `times`."""
@@ -209,6 +217,8 @@ class LossAware(nn.Module, TimeDensity):
         self.counts.add_(number)
 
 
-def _check_std(density: LogNormal | LogitNormal) -> None:
-    if not density.std > 0:
-        raise ValueError(f"{type(density).__name__}: std must be above 0, found {density.std}")
+def _check_normal(density: LogNormal | LogitNormal) -> None:
+    if not (math.isfinite(density.mean) and 0 < density.std < math.inf):
+        raise ValueError(
+            f"{type(density).__name__}: mean must be a number and std above 0, found mean={density.mean}, std={density.std}"
+        )

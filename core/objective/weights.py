@@ -134,7 +134,7 @@ class P2(PairWeight):
 
     def __post_init__(self) -> None:
         _positive(self, k=self.k)
-        if self.gamma < 0:
+        if not 0 <= self.gamma < math.inf:
             raise ValueError(f"P2: gamma must not be negative, found {self.gamma}")
 
     def of_errors(self, x0: Tensor, eps: Tensor, at: Point) -> Tensor:
@@ -156,6 +156,10 @@ class Likelihood(PairWeight):
     """
 
     max_log_snr: float = 13.3
+
+    def __post_init__(self) -> None:
+        if not -60 <= self.max_log_snr <= 60:
+            raise ValueError(f"Likelihood: max_log_snr must be in [-60, 60], found {self.max_log_snr}")
 
     def of_errors(self, x0: Tensor, eps: Tensor, at: Point) -> Tensor:
         """-1/2 dSNR/dt x0 = (alpha sigma' - sigma alpha') / sigma^2 sqrt(x0 eps)."""
@@ -223,7 +227,8 @@ class LearnedUncertainty(nn.Module, Weight):
             )
         row = self.rows[self.fields.index(name)]
         with torch.autocast(c_noise.device.type, enabled=False):
-            return self.features(c_noise.to(row.dtype)) @ row[:-1] + row[-1]
+            features = self.features(c_noise.to(row.dtype))  # in float32 where the weights are of half precision
+            return features @ row[:-1].to(features.dtype) + row[-1]
 
     def settle(self, name: str, loss: Tensor, c_noise: Tensor) -> Tensor:
         """exp(-u) loss + u."""
@@ -238,5 +243,5 @@ def _ratio(part: Tensor, whole: Tensor) -> Tensor:
 
 def _positive(weight: Weight, **values: float) -> None:
     for name, value in values.items():
-        if not value > 0:
+        if not 0 < value < math.inf:
             raise ValueError(f"{type(weight).__name__}: {name} must be above 0, found {value}")

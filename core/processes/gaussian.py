@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -51,7 +52,7 @@ class Gaussian(Process):
                 f"{name} is undefined on {schedule}: d sigma / dt is infinite at t = 0, or the path rests at an end; "
                 "take V, X0, Eps or EDM, or the schedule Rectified, Trigonometric or EDM"
             )
-        if not self.sigma_data > 0:
+        if not 0 < self.sigma_data < math.inf:
             raise ValueError(f"sigma_data must be above 0, found {self.sigma_data}")
 
     def check(self, f: Field) -> None:
@@ -114,5 +115,6 @@ def _point(process: Gaussian, t: Tensor) -> Point:
 @lru_cache(maxsize=4096)
 def _at_number(process: Gaussian, t: float) -> tuple[Point, Solution]:
     """The point in float64 on the host, which goes with tensors of any device and dtype, and the solution in numbers."""
-    at = _point(process, torch.tensor(t, dtype=torch.float64))
-    return at, Solution(*(x.item() for x in process.parametrization.solve(at)))
+    with torch.inference_mode(False):  # what is kept must serve gradients too, whoever asks first
+        at = _point(process, torch.tensor(t, dtype=torch.float64))
+        return at, Solution(*(x.item() for x in process.parametrization.solve(at)))

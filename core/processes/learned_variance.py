@@ -107,7 +107,7 @@ class LearnedVariance(Gaussian):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (self.vlb > 0 and self.timesteps >= 2):
+        if not (0 < self.vlb < math.inf and self.timesteps >= 2):
             raise ValueError(
                 f"LearnedVariance: vlb must be above 0 and timesteps at least 2, found {self.vlb} and {self.timesteps}"
             )

@@ -202,7 +202,7 @@ class _Interval(NamedTuple):
         moments = [total(kernel * powers**k / math.factorial(k)) for k in range(order)]
         parts = [total(s), total(shift), torch.exp(-total(l)), total(kernel * until(shift)), *moments]
         cast = [x.to(like.device, like.dtype) for x in parts]
-        return _Interval(*cast[:4], cast[4:])
+        return _Interval(cast[0], cast[1], cast[2], cast[3], cast[4:])
 
     def step(self, z: Tensor, derivatives: list[Tensor]) -> Tensor:
         """z at the end, where g is a polynomial with these derivatives at the start."""

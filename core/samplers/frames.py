@@ -88,16 +88,19 @@ class TokenFrames:
         self.times = torch.tensor([row.stage.time for row in plan.rows], dtype=torch.float64, device=self.device)
         self.tables = {name: self._table(name) for name in plan.rows[0].fields}
         stages = [row.stage for row in plan.rows]
-        self.denoises = torch.tensor([stage.denoise for stage in stages])
-        self.stage_ends = torch.tensor([stage.end for stage in stages])
-        self.starts = torch.tensor([False, *(stage.end for stage in stages[:-1])])
+        self.denoises = torch.tensor([stage.denoise for stage in stages], device=self.device)
+        self.stage_ends = torch.tensor([stage.end for stage in stages], device=self.device)
+        self.starts = torch.tensor([False, *(stage.end for stage in stages[:-1])], device=self.device)
 
     def __len__(self) -> int:
         return len(self.matrix)
 
     def __iter__(self) -> Iterator[Frame]:
-        last = torch.full((self.matrix.shape[1],), -1)
-        for rows in self.matrix:
+        stages = [row.stage for row in self.plan.rows]
+        last = torch.full((self.matrix.shape[1],), -1, device=self.device)
+        # the whole matrix goes to the device once; what the host must know of a frame it reads from its own copy
+        for rows, on_host in zip(self.matrix.to(self.device), self.matrix.tolist(), strict=True):
+            visited = {row for row in on_host if row >= 0}
             now = torch.where(rows >= 0, rows, last)
             at = {name: self._rows(f, last, now) for name, f in self.fields.items()}
             pick = {name: (r.clamp(min=0), r >= 0) for name, r in at.items()}
@@ -106,16 +109,15 @@ class TokenFrames:
                 mark: {name: self._to(self.fields[name], table[r] & visits) for name, (r, visits) in pick.items()}
                 for mark, table in (("remembers", self.denoises), ("ends", self.stage_ends), ("begins", self.starts))
             }
-            visited = rows.clamp(min=0)
             yield Frame(
-                self.times[now.clamp(min=0).to(self.device)].expand(self.encoded.batch, -1),
+                self.times[now.clamp(min=0)].expand(self.encoded.batch, -1),
                 {name: self._numbers(name, pick[name][0]) for name in self.tables},
                 {name: self.times[self._to(f, self._current(f, now))] for name, f in self.fields.items()},
                 moving,
                 **marks,
-                moves=bool((rows > 0).any()),
-                denoise=bool((self.denoises[visited] & (rows >= 0)).any()),
-                fresh=bool((self.starts[visited] & (rows >= 0)).any()),
+                moves=any(row > 0 for row in visited),
+                denoise=any(stages[row].denoise for row in visited),
+                fresh=any(row > 0 and stages[row - 1].end for row in visited),
             )
             last = now
 
@@ -130,9 +132,8 @@ class TokenFrames:
         return torch.minimum(rows[:, None], rows) if f.axes == "pair" else rows
 
     def _to(self, f: Field, x: Tensor) -> Tensor:
-        """Of tokens (N,) or pairs (N, N) to what broadcasts with the field, on its device."""
-        x = x.to(self.device)[None]
-        return x[..., None] if f.kind == "continuous" else x
+        """Of tokens (N,) or pairs (N, N) to what broadcasts with the field."""
+        return x[None, ..., None] if f.kind == "continuous" else x[None]
 
     def _table(self, name: str) -> Tensor:
         """(rows, 3 + memory + noises): a, p, q, b, c."""
@@ -145,7 +146,7 @@ class TokenFrames:
 
     def _numbers(self, name: str, rows: Tensor) -> Numbers:
         """The coefficients at each token's or pair's row."""
-        a, p, q, *rest = self.tables[name][rows.to(self.device)][None, ..., None, :].unbind(-1)
+        a, p, q, *rest = self.tables[name][rows][None, ..., None, :].unbind(-1)
         memory = self.plan.memory
         return Numbers(a, tuple(rest[:memory]), tuple(rest[memory:]), (p, q))
 

@@ -61,13 +61,10 @@ def run(
         the state at t = 0.
 
     Raises:
-        ValueError: a plan with times per token for a denoiser that has one time for all.
+        ValueError: a plan with times per token for a denoiser that has one time for all; as `beginning`.
     """
     mask, known, layout = encoded.mask, encoded.known, encoded.layout
-    if index is None:
-        index = torch.arange(encoded.batch)
-    index = index.to(mask.device)
-    own = prior or draw_noise(denoiser, encoded, seed, index, "prior")
+    index, own = beginning(denoiser, encoded, seed, index, prior)
     frames, noise = frames_of(plan, denoiser, encoded), Noise(plan, denoiser, encoded, seed, index)
     first = as_time(plan.rows[0].stage.time, mask)
     state = {
@@ -109,6 +106,25 @@ def run(
         base = {name: choose(frame.ends[name], x, base[name]) for name, x in state.items()}
         places = {name: choose(frame.ends[name], frame.places[name], place) for name, place in places.items()}
     return state
+
+
+def beginning(
+    denoiser: Denoiser, encoded: Encoded, seed: int, index: Tensor | None, prior: State | None
+) -> tuple[Tensor, State]:
+    """The sample numbers (B,) on the device of the batch, and the noise that every field starts from.
+
+    Raises:
+        ValueError: not one number for each sample, or a prior that is not one tensor for each field.
+    """
+    device = encoded.mask.device
+    index = torch.arange(encoded.batch, device=device) if index is None else index.to(device)
+    if index.shape != (encoded.batch,):
+        raise ValueError(f"index: {encoded.batch} sample numbers are needed, found shape {tuple(index.shape)}")
+    if prior is not None and set(prior) != set(denoiser.fields):
+        raise ValueError(
+            f"prior: noise for the fields {', '.join(denoiser.fields)} is needed, found {', '.join(prior) or 'none'}"
+        )
+    return index, draw_noise(denoiser, encoded, seed, index, "prior") if prior is None else prior
 
 
 def _next(base: Tensor, memory: list[Estimate], k: Numbers, noises: list[Tensor]) -> Tensor:

@@ -153,6 +153,8 @@ class TableSampler(Sampler):
         columns = {name: self.coefficients(Curve.of(p.schedule, times), stages) for name, p in gaussian.items()}
         rows = tuple(Row(stage, {name: columns[name][i] for name in columns}) for i, stage in enumerate(stages))
         plan = Plan(self.describe(), rows, self.move, self.tokens, self.path)
+        if self.path and processes and not gaussian:
+            raise ValueError(f"{self.describe()}: a path is for Gaussian fields, and there is none; leave path out")
         if self.path and gaussian and self.steps > 1 and not plan.stochastic:
             raise ValueError(f"{self.describe()} draws no noise, so there is no path to follow; leave path out")
         if self.path and any(s > t for spans in plan.spans for t, s in spans):

@@ -92,5 +92,5 @@ class Pyramid(TokenGrid):
 
 def _at_least_one(name: str, **values: int) -> None:
     for argument, value in values.items():
-        if value < 1:
-            raise ValueError(f"{name}: {argument} must be at least 1, found {value}")
+        if not value >= 1 or value != int(value):
+            raise ValueError(f"{name}: {argument} must be at least 1, found {value} (a whole number)")

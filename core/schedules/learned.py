@@ -41,8 +41,10 @@ class Learned(VariancePreserving, nn.Module):
             raise ValueError(
                 f"Learned: needs -60 <= log_snr_min < log_snr_max <= 60, found {log_snr_min}, {log_snr_max}"
             )
-        if units < 1 or not 0 < start < 1:
-            raise ValueError(f"Learned: units must be at least 1 and start in (0, 1), found {units}, {start}")
+        if not units >= 1 or units != int(units) or not 0 < start < 1:
+            raise ValueError(
+                f"Learned: units must be at least 1 and whole, and start in (0, 1), found {units}, {start}"
+            )
         self.log_snr_min, self.log_snr_max, self.units, self.start = log_snr_min, log_snr_max, units, start
         # Steps spread over [0, 1], each as wide as some neighbours: at first nearly the straight line, and no two alike.
         centres, slope = (torch.arange(units) + 0.5) / units, max(4.0, units / 4)

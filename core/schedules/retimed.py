@@ -35,11 +35,15 @@ class Retimed(Schedule):
         return self.clock.t_of(self.onto.log_snr(t))
 
     def rate(self, t: Tensor) -> Tensor:
-        """du / dt: the ratio of the speeds at which (alpha, sigma) turn, and of d(sigma^2)/dt where both are infinite."""
+        """du / dt: the ratio of the speeds at which (alpha, sigma) turn, and of d(sigma^2)/dt where both are infinite.
+
+        Where u stays at 1 it is 0.
+        """
         u = self.u(t)
         new, old = _turning(self.onto, t), _turning(self.clock, u)
         both = torch.isinf(new) & torch.isinf(old)
-        return torch.where(both, self.onto.d_sigma2(t) / self.clock.d_sigma2(u), new / old)
+        speed = torch.where(both, self.onto.d_sigma2(t) / self.clock.d_sigma2(u), new / old)
+        return torch.where(self._rests(t), 0.0, speed)
 
     def alpha(self, t: Tensor) -> Tensor:
         """That of the base at u."""
@@ -72,7 +76,13 @@ class Retimed(Schedule):
     def _per_time(self, rate: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
         """rate(u) du / dt; where that is 0 times infinity, at an end, the number next to it."""
         value, inside = rate(self.u(t)) * self.rate(t), t.clamp(1e-30, 1 - torch.finfo(t.dtype).eps)
-        return torch.where(torch.isnan(value), rate(self.u(inside)) * self.rate(inside), value)
+        value = torch.where(torch.isnan(value), rate(self.u(inside)) * self.rate(inside), value)
+        return torch.where(self._rests(t), 0.0, value)
+
+    def _rests(self, t: Tensor) -> Tensor:
+        """Whether `onto` is noisier than `clock` ever is, by more than rounding."""
+        last = self.clock.log_snr(torch.ones_like(t))
+        return self.onto.log_snr(t) < last - 1e-9 * last.abs()
 
     def log_snr(self, t: Tensor) -> Tensor:
         """That of the base at u."""

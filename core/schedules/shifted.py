@@ -121,6 +121,7 @@ class RootShifted(Shift):
             raise ValueError(
                 f"RootShifted: tokens and reference must be at least 1, found {self.tokens}, {self.reference}"
             )
+        super().__post_init__()
 
     @property
     def s(self) -> float:
@@ -151,6 +152,7 @@ class LinearShifted(Shift):
                 f"LinearShifted: needs tokens >= 1 and 1 <= low tokens < high tokens, "
                 f"found tokens={self.tokens}, low={self.low}, high={self.high}"
             )
+        super().__post_init__()
 
     @property
     def mu(self) -> float:

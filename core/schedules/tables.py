@@ -200,5 +200,5 @@ class Tabulated(Table):
 
 
 def _check_timesteps(name: str, timesteps: int) -> None:
-    if timesteps < 1:
-        raise ValueError(f"{name}: timesteps must be at least 1, found {timesteps}")
+    if not timesteps >= 1 or timesteps != int(timesteps):
+        raise ValueError(f"{name}: timesteps must be at least 1 and whole, found {timesteps}")

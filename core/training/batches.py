@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from ..modality import Modality
 from ..rng import generator
 from ..state import Encoded
-from ..tasks import Task, choose
+from ..tasks import Task, Unconditional, choose
 
 if TYPE_CHECKING:
-    from ..modality import Item, Modality
+    from ..modality import Item
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Batch:
             layout=_each(e.layout, move),
             cond={name: _each(c, move) for name, c in e.cond.items()},
             known=e.known and replace(e.known, bits=_each(e.known.bits, move), values=_each(e.known.values, move)),
+            missing=_each(e.missing, move),
         )
         return replace(self, encoded=encoded, index=move(self.index))
 
@@ -107,9 +109,10 @@ class Stream(Sampler[Order]):
     def order(self, number: int) -> Order:
         """This process's part of global batch `number`."""
         index = range(self.rank * self.batch_size, (self.rank + 1) * self.batch_size)
-        places = (number * self.world * self.batch_size + i for i in index)
-        items = (int(self._permutation(place // self.items)[place % self.items]) for place in places)
-        return Order(number, tuple(items), tuple(index))
+        places = number * self.world * self.batch_size + np.arange(index.start, index.stop)
+        epochs = range(int(places[0]) // self.items, int(places[-1]) // self.items + 1)
+        parts = [self._permutation(e)[places[places // self.items == e] % self.items] for e in epochs]
+        return Order(number, tuple(np.concatenate(parts).tolist()), tuple(index))
 
     def _permute(self, epoch: int) -> np.ndarray:
         return generator(self.seed, "order", epoch).permutation(self.items)
@@ -180,20 +183,26 @@ class Encoder(Dataset[Batch]):
         self.seed = seed
         self.total = total
         self.augment = augment
+        # Generators of one item each cost more than a small item itself: none is made where nothing is drawn from it.
+        self.varies = augment and type(modality).augment is not Modality.augment
+        self.poses = any(type(task) is not Unconditional for task in self.tasks.values())
 
     def __getitem__(self, order: Order) -> Batch:
-        posed = [
-            self._pose(self.items[i], order.number, place) for i, place in zip(order.items, order.index, strict=True)
-        ]
-        items, known = [item for item, _ in posed], [bits for _, bits in posed]
-        given = known if any(bits is not None for bits in known) else None
+        items: list[Item] = [self.items[i] for i in order.items]
+        given: list[Any | None] | None = None
+        if self.varies or self.poses:
+            posed = [self._pose(item, order.number, place) for item, place in zip(items, order.index, strict=True)]
+            items, known = [item for item, _ in posed], [bits for _, bits in posed]
+            given = known if any(bits is not None for bits in known) else None
         encoded = self.modality.encode(items, given, self._rng("encode", order.number, order.index[0]))
         keys = tuple(self.items[i].key for i in order.items)
         return Batch(encoded, torch.tensor(order.index), order.number, self.total, keys)
 
     def _pose(self, item: Item, number: int, place: int) -> tuple[Item, Any | None]:
-        if self.augment:
+        if self.varies:
             item = self.modality.augment(item, self._rng("augment", number, place))
+        if not self.poses:
+            return item, None
         rng = self._rng("pose", number, place)
         return self.tasks[choose(self.shares, rng)].pose(item, rng)
 

@@ -172,24 +172,25 @@ def contents(plan: Plan, start: tuple[float, float], gains: Sequence[tuple[float
 
 
 class _Basis(Gaussian):
-    """Gaussian noising whose draws are the basis vectors of the channels, one after the other."""
+    """Gaussian noising whose draws are the basis vectors of the channels, one after the other; counted noise keeps its own."""
 
     def __init__(self, schedule: Schedule, first: int) -> None:
         super().__init__(schedule, V())
-        object.__setattr__(self, "drawn", [first])
+        object.__setattr__(self, "first", first)
+        object.__setattr__(self, "drawn", {})
 
     def noise(self, f: Field, keys: Tensor, mask: Tensor, known: Tensor | None, like: Tensor) -> Tensor:
-        """The next one.
+        """That of the key: the next one where it is new.
 
         Raises:
             ValueError: there are more draws than channels.
         """
-        drawn: list[int] = self.drawn  # type: ignore[attr-defined]
-        if drawn[0] >= f.channels:
+        drawn: dict[int, int] = self.drawn  # type: ignore[attr-defined]
+        place = drawn.setdefault(int(keys), self.first + len(drawn))  # type: ignore[attr-defined]
+        if place >= f.channels:
             raise ValueError(f"more than {f.channels} noises are drawn")
         x = torch.zeros(1, 1, f.channels, dtype=torch.float64)
-        x[..., drawn[0]] = 1.0
-        drawn[0] += 1
+        x[..., place] = 1.0
         return x
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _DAY = 86_400 * 10**9  # ns
 _MOST_FILLED = 4  # steps for each one that is there; sparser times are taken as irregular
@@ -26,20 +30,20 @@ def frequency(index: np.ndarray) -> str | None:
 
     if len(index) < 2:
         return None
-    steps = np.diff(index.astype(np.int64))
+    steps: Any = np.diff(index.astype(np.int64))
     days = pd.DatetimeIndex(index)
-    if (steps % _DAY == 0).all() and steps.min() == _DAY and steps.max() > _DAY and not (days.dayofweek > 4).any():
+    if (steps % _DAY == 0).all() and steps.min() == _DAY and steps.max() > _DAY and not (days.day_of_week > 4).any():
         return "B"
     lengths, counts = np.unique(steps, return_counts=True)
     usual = int(lengths[counts.argmax()])
     if steps.min() >= 28 * _DAY and len(lengths) > 1:
         return _months(days)
     if (steps % usual == 0).all() and (index[-1] - index[0]).astype(np.int64) // usual <= _MOST_FILLED * len(index):
-        return str(to_offset(pd.Timedelta(usual, "ns")).freqstr)
+        return f"{usual // _DAY}D" if usual % _DAY == 0 else str(to_offset(pd.Timedelta(usual, "ns")).freqstr)
     return None
 
 
-def _months(days: pd.DatetimeIndex) -> str | None:  # noqa: F821
+def _months(days: pd.DatetimeIndex) -> str | None:
     first, last = (days.day == 1).all(), days.is_month_end.all()
     if not (first or last) or len(np.unique(days.time)) > 1:
         return None

@@ -41,8 +41,8 @@ def numbers(column: pd.Series) -> tuple[np.ndarray, str]:
         if commas.any() and points.any():
             a, b = int(np.argmax(commas)), int(np.argmax(points))
             raise BadCell(
-                f"column {column.name!r} mixes decimal commas ({cells.iloc[a]!r} in row {row_number(column, a)}) and decimal points "
-                f"({cells.iloc[b]!r} in row {row_number(column, b)}): write all numbers alike"
+                f"column {column.name!r} mixes decimal commas ({cells.iloc[a]!r} in row {row_number(column, a)}) and "
+                f"decimal points ({cells.iloc[b]!r} in row {row_number(column, b)}): write all numbers alike"
             )
         if commas.any():
             cells = cells.where(~commas, cells.str.replace(".", "", regex=False).str.replace(",", ".", regex=False))
@@ -69,7 +69,9 @@ def words(column: pd.Series) -> np.ndarray:
     """(T,) objects: text, or None where missing; whole numbers without their `.0`."""
     if column.dtype.kind == "f":
         return np.array([None if np.isnan(v) else f"{v:g}" for v in column.to_numpy(np.float64)], dtype=object)
-    return np.array([None if missing else str(v).strip() for v, missing in zip(column, column.isna(), strict=True)], dtype=object)
+    return np.array(
+        [None if missing else str(v).strip() for v, missing in zip(column, column.isna(), strict=True)], dtype=object
+    )
 
 
 def holds_words(column: pd.Series) -> bool:
@@ -94,8 +96,14 @@ def looks_like_dates(column: pd.Series) -> bool:
     if column.dtype.kind in "fb":
         return False
     head = column.dropna().astype("string").str.strip().head(20)
-    shaped = head.str.contains(r"\d{1,4}[-/.:]\d{1,2}|^\d{8}T\d+", regex=True)
-    return len(head) > 0 and bool(shaped.all()) and any(_try(head, dayfirst) is not None for dayfirst in (False, True))
+    if not len(head):
+        return False
+    shaped = head.str.contains(r"^\d{1,4}[-/.]\d{1,2}(?:[-/.]\d{1,4}|$)|^\d{8}T\d+", regex=True)
+    if shaped.mean() < 0.5 and str(column.name).lower() not in DATE_NAMES:
+        return False
+    if head.str.fullmatch(r"[-+]?\d*[.,]?\d+").all():
+        return False
+    return bool(pd.to_datetime(head, errors="coerce", format="mixed", utc=True).notna().mean() >= 0.5)
 
 
 def dates(column: pd.Series) -> tuple[np.ndarray, str | None, list[str]]:
@@ -120,7 +128,9 @@ def dates(column: pd.Series) -> tuple[np.ndarray, str | None, list[str]]:
         parsed, notes = _parsed(column.astype("string").str.strip())
     if parsed is None or parsed.isna().any():
         row = _first_wrong(column)
-        raise BadCell(f"column {column.name!r} holds {str(column.iloc[row])!r} in row {row_number(column, row)}, which is no date")
+        raise BadCell(
+            f"column {column.name!r} holds {str(column.iloc[row])!r} in row {row_number(column, row)}, which is no date"
+        )
     zone = None
     if getattr(parsed.dtype, "tz", None) is not None:
         zone = str(parsed.dtype.tz)
@@ -131,7 +141,10 @@ def dates(column: pd.Series) -> tuple[np.ndarray, str | None, list[str]]:
 def _parsed(cells: pd.Series) -> tuple[pd.Series | None, list[str]]:
     import pandas as pd
 
-    month, day = _try(cells, dayfirst=False), _try(cells, dayfirst=True)
+    month = _try(cells, dayfirst=False)
+    day = (
+        month if cells.str.match(r"\d{4}").any() else _try(cells, dayfirst=True)
+    )  # with the year in front, months follow
     if month is None or day is None or month.equals(day):
         found = day if month is None else month
         if found is None:  # offsets that change, as with summer time

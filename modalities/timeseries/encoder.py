@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -15,39 +16,44 @@ from torch import Tensor
 from .scaling import Scaling
 from .series import Series
 
-FIELD = "values"
+FIELD = "series"
+_VALUES = attrgetter(
+    "data.values"
+)  # with `map` a third of the time of a comprehension, of which there would be several
+_PLACE = attrgetter("data.index", "data.freq", "data.zone", "data.name")
 
 
-def encode(items: Sequence[Item], known: Sequence[np.ndarray | None], scaling: Scaling, patch: int) -> Encoded:
+def encode(items: Sequence[Item], known: Sequence[np.ndarray | None] | None, scaling: Scaling, patch: int) -> Encoded:
     """A batch; `known[i]` is (T, K) bool or None.
 
     What was not observed is 0 in model space and `missing`, also where a task calls it known. Scales of instances come from
     the known entries alone, or from all that is observed of an item of which nothing is given.
     """
-    steps = [item.data.steps for item in items]
-    values = stack([item.data.values for item in items], np.nan)
+    arrays = list(map(_VALUES, items))
+    steps = list(map(len, arrays))
+    values = stack(arrays, np.nan)
     observed = np.isfinite(values)
-    posed = [bits is not None for bits in known]
+    posed = [] if known is None else [bits is not None for bits in known]
     given = None
-    if any(posed):
-        plain = [np.zeros(item.data.values.shape, bool) if b is None else b for item, b in zip(items, known, strict=True)]
+    if known is not None and any(posed):
+        plain = [np.zeros(a.shape, bool) if b is None else b for a, b in zip(arrays, known, strict=True)]
         given = stack(plain, False) & observed
     g = scaling.apply(values)
-    aux: dict[str, Any] = {"steps": steps, "place": [_place(item) for item in items]}
+    aux: dict[str, Any] = {"steps": steps, "place": list(map(_PLACE, items))}
+    aux["missing"] = [None] * len(items)
     if scaling.of_instance:
         seen = observed if given is None else np.where(np.array(posed)[:, None, None], given, observed)
         offset, scale = scaling.instance(g, seen)
         aux |= {"offset": list(offset), "scale": list(scale)}
-        x = (g - offset[:, None]) / scale[:, None]
+        x = scaled(g, offset[:, None], scale[:, None])
     else:
-        x = (g - scaling.arrays["offset"]) / scaling.arrays["scale"]
+        x = scaled(g, scaling.arrays["offset"], scaling.arrays["scale"])
     complete = bool(observed.all())
-    aux["missing"] = [None] * len(items)
     if not complete:
-        x = np.where(observed, x, 0.0)
+        x = x.where(torch.from_numpy(observed), 0.0)
         aux["missing"] = [None if o[:t].all() else ~o[:t] for o, t in zip(observed, steps, strict=True)]
     layout = layout_of(steps, patch)
-    state = tokens(torch.from_numpy(x.astype(np.float32)), patch)
+    state = tokens(x, patch)
     encoded = Encoded({FIELD: state}, layout, aux=aux)
     if given is not None:
         bits = tokens(torch.from_numpy(given), patch)
@@ -56,6 +62,11 @@ def encode(items: Sequence[Item], known: Sequence[np.ndarray | None], scaling: S
         there = tokens(torch.from_numpy(observed), patch)
         encoded = replace(encoded, missing={FIELD: ~there & layout.mask[..., None]})
     return encoded
+
+
+def scaled(g: np.ndarray, offset: np.ndarray, scale: np.ndarray) -> Tensor:
+    """(g - offset) / scale in float64, given as float32; by torch, since NumPy is slow where the last axis is short."""
+    return torch.from_numpy(g).sub(torch.from_numpy(offset)).mul_(torch.from_numpy(1 / scale)).float()
 
 
 def blank(steps: Sequence[int], channels: int, patch: int) -> Encoded:
@@ -79,7 +90,11 @@ def decode(state: State, aux: dict[str, Any], scaling: Scaling, columns: tuple[s
     else:
         g = x * scaling.arrays["scale"] + scaling.arrays["offset"]
     values = scaling.undo(g)
-    broken = sum(not np.isfinite(v[:t]).all() for v, t in zip(values, steps, strict=True)) if not np.isfinite(values).all() else 0
+    broken = (
+        sum(not np.isfinite(v[:t]).all() for v, t in zip(values, steps, strict=True))
+        if not np.isfinite(values).all()
+        else 0
+    )
     if broken:
         raise ValueError(
             f"{broken} of {len(x)} samples hold NaN or infinity: the network or the sampler diverged; "
@@ -96,19 +111,21 @@ def decode(state: State, aux: dict[str, Any], scaling: Scaling, columns: tuple[s
 
 def layout_of(steps: Sequence[int], patch: int) -> Layout:
     """Tokens at 0, 1, 2, ...; a grid where all series fill as many."""
-    sizes = [-(-t // patch) for t in steps]
-    most = max(sizes)
+    most = -(-max(steps) // patch)
+    sizes = [-(-t // patch) for t in set(steps)]
     if min(sizes) == most:
-        return Layout.of_grid(len(sizes), (most,))
+        return Layout.of_grid(len(steps), (most,))
+    sizes = [-(-t // patch) for t in steps]
     mask = torch.arange(most)[None] < torch.tensor(sizes)[:, None]
     return Layout(mask, torch.arange(most, dtype=torch.float32)[None, :, None].repeat(len(sizes), 1, 1), None, (False,))
 
 
 def stack(arrays: Sequence[np.ndarray], fill: Any) -> np.ndarray:
     """(B, T, ...) of arrays (T_i, ...), filled at the end."""
-    longest = max(len(a) for a in arrays)
-    if all(len(a) == longest for a in arrays):
-        return np.stack(arrays)
+    lengths = set(map(len, arrays))
+    if len(lengths) == 1:
+        return np.array(arrays)
+    longest = max(lengths)
     out = np.full((len(arrays), longest, *arrays[0].shape[1:]), fill, arrays[0].dtype)
     for row, a in zip(out, arrays, strict=True):
         row[: len(a)] = a
@@ -126,8 +143,3 @@ def tokens(x: Tensor, patch: int) -> Tensor:
 def untokens(x: Tensor, patch: int) -> Tensor:
     """(B, N, p K) -> (B, N p, K)."""
     return x.reshape(len(x), x.shape[1] * patch, -1)
-
-
-def _place(item: Item) -> tuple[np.ndarray | None, str | None, str | None, str]:
-    series: Series = item.data
-    return series.index, series.freq, series.zone, item.key

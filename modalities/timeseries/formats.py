@@ -61,7 +61,9 @@ def frames(file: File) -> Frames:
     except BadItem:
         raise
     except Exception as error:  # the readers of pandas, pyarrow, openpyxl and NumPy share no base class
-        raise BadItem(file.location, f"cannot be read ({str(error).splitlines()[0] if str(error) else error!r})") from error
+        raise BadItem(
+            file.location, f"cannot be read ({str(error).splitlines()[0] if str(error) else error!r})"
+        ) from error
     if not any(len(frame) and len(frame.columns) > 0 for frame in found.values()):
         raise BadItem(file.location, "holds no rows")
     return found
@@ -83,9 +85,9 @@ def _text(content: bytes) -> Frames:
         header=None if headless else 0,
         na_values=list(MISSING),
         skipinitialspace=True,
-        float_precision="round_trip",
         low_memory=False,
         index_col=False,
+        **_exact(),
     )
     names = [f"c{i}" for i in range(frame.shape[1])] if headless else [str(name).strip() for name in frame.columns]
     twice = sorted({name for name in cells if name and cells.count(name) > 1})
@@ -94,6 +96,13 @@ def _text(content: bytes) -> Frames:
     frame.columns = pd.Index(names)
     # A delimiter at the end of each line makes a column without name and values.
     return {"": frame.drop(columns=[n for n in names if n.startswith("Unnamed:") and frame[n].isna().all()])}
+
+
+def _exact() -> dict[str, Any]:
+    """So that a number that was written in full is read as it was; pandas 3 reads no other way."""
+    import pandas as pd
+
+    return {"float_precision": "round_trip"} if pd.__version__.startswith("2.") else {}
 
 
 def _decode(content: bytes) -> str:
@@ -148,7 +157,9 @@ def _arrays(arrays: Mapping[str, np.ndarray], columns: tuple[str, ...] | None = 
     found: dict[str, Plain] = {}
     for name, array in arrays.items():
         if array.ndim not in (1, 2, 3) or array.dtype.kind not in "fiub":
-            raise ValueError(f"array {name!r} is {array.dtype} {array.shape}; numbers (T,), (T, K) or (n, T, K) are needed")
+            raise ValueError(
+                f"array {name!r} is {array.dtype} {array.shape}; numbers (T,), (T, K) or (n, T, K) are needed"
+            )
         array = array[:, None] if array.ndim == 1 else array
         names = columns or tuple(f"c{i}" for i in range(array.shape[-1]))
         if len(names) != array.shape[-1]:

@@ -46,19 +46,24 @@ class Recurrent(nn.Module):
             runs: which of the networks x is for.
         """
         r, b, t, _ = x.shape
-        flat = x.transpose(1, 2).reshape(r, t * b, self.inputs)  # step by step
-        gates, new = self.gates[runs], self.new[runs]
-        of_gates = torch.baddbmm(self.gate_bias[runs], flat, gates[:, : self.inputs]).view(r, t, b, -1).unbind(1)
-        of_new = torch.baddbmm(self.new_bias[runs], flat, new[:, : self.inputs]).view(r, t, b, -1).unbind(1)
-        from_gates, from_new = gates[:, self.inputs :].contiguous(), new[:, self.inputs :].contiguous()
-        h, states = x.new_zeros(r, b, self.hidden), []
-        for step in range(t):
-            reset, keep = torch.baddbmm(of_gates[step], h, from_gates).sigmoid().chunk(2, -1)
-            h = torch.lerp(torch.baddbmm(of_new[step], reset * h, from_new).tanh(), h, keep)
+        gates, new, size = self.gates[runs], self.new[runs], r * self.hidden
+        # One product for all networks, with their matrices along the diagonal: for matrices this small the zeros are free.
+        parts = (gates[..., : self.hidden], gates[..., self.hidden :], new)  # (R, I + H, H) of reset, keep, new
+        weights = torch.cat([torch.block_diag(*part[:, : self.inputs]) for part in parts], 1)
+        bias = torch.cat(
+            [self.gate_bias[runs].unflatten(2, (2, -1)).permute(2, 1, 0, 3).flatten(), self.new_bias[runs].flatten()]
+        )
+        told = torch.addmm(bias, x.permute(2, 1, 0, 3).reshape(t * b, r * self.inputs), weights).view(t, b, 3 * size)
+        from_reset, from_keep, from_new = (torch.block_diag(*part[:, self.inputs :]) for part in parts)
+        from_gates = torch.cat([from_reset, from_keep], 1)
+        h, states = x.new_zeros(b, size), []
+        for of_gates, of_new in zip(told[..., : 2 * size].unbind(0), told[..., 2 * size :].unbind(0), strict=True):
+            reset, keep = torch.addmm(of_gates, h, from_gates).sigmoid().chunk(2, 1)
+            h = torch.lerp(torch.addmm(of_new, reset * h, from_new).tanh(), h, keep)
             states.append(h)
-        kept = h if last else torch.stack(states, 2).reshape(r, b * t, self.hidden)
-        numbers = torch.baddbmm(self.out_bias[runs], kept, self.out[runs]).squeeze(-1)
-        return numbers if last else numbers.view(r, b, t)
+        kept = h if last else torch.stack(states, 1)  # (B, R H) or (B, T, R H)
+        numbers = (kept.unflatten(-1, (r, -1)) * self.out[runs, :, 0]).sum(-1) + self.out_bias[runs, 0, 0]
+        return numbers.movedim(-1, 0)
 
     @torch.inference_mode()
     def judge(self, x: Tensor, run: int, last: bool = False) -> Tensor:

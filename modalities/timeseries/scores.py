@@ -46,7 +46,10 @@ def discriminative_scores(
 
 
 def cross_judged(
-    real: Tensor, generated: Tensor, folds: Sequence[tuple[Tensor, Tensor]], seed: int = 0,
+    real: Tensor,
+    generated: Tensor,
+    folds: Sequence[tuple[Tensor, Tensor]],
+    seed: int = 0,
     iterations: int = DISCRIMINATOR_STEPS,
 ) -> Tensor:
     """(n, 2) whether each real and each generated window was recognised by a GRU that never saw it or an overlapping one.
@@ -55,7 +58,8 @@ def cross_judged(
         real, generated: (n, T, K); generated windows are interchangeable and share the real ones' folds.
         folds: rows to learn from, and rows to judge, for each network; the latter are each row once.
     """  # fmt: skip
-    network = _discriminators(real, generated, *(2 * [[own for own, _ in folds]]), seed, iterations)
+    own = [rows for rows, _ in folds]
+    network = _discriminators(real, generated, own, own, seed, iterations)
     right = torch.empty(len(real), 2, dtype=torch.bool)
     for run, (_, judged) in enumerate(folds):
         right[judged, 0] = network.judge(real[judged], run, last=True) > 0

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ornstein.core.modality import BadItem
-from ornstein.core.sources import File
+from ornstein.core.sources import File, Folder, Memory
 
 from . import calendar, formats
 from .cells import DATE_NAMES, BadCell, dates, holds_words, looks_like_dates, numbers, row_number, words
@@ -71,11 +71,13 @@ def tables(file: File, roles: Roles) -> Mapping[str, Table]:
 
 def _stamp(file: File) -> tuple[int, int]:
     """What changes with the content: time and size of the file, or of its archive; nothing for files in memory."""
-    for path in (Path(file.location), file.store.path):
-        if path.is_file():
-            stat = path.stat()
-            return stat.st_mtime_ns, stat.st_size
-    return 0, 0
+    store = file.store
+    if isinstance(store, Memory):
+        return 0, 0
+    stat = os.stat(
+        f"{store.path}/{file.name}" if isinstance(store, Folder) else store.path
+    )  # pathlib would take half of `read`
+    return stat.st_mtime_ns, stat.st_size
 
 
 @lru_cache(maxsize=_KEPT)
@@ -88,7 +90,9 @@ def _tables(file: File, roles: Roles, stamp: tuple[int, int]) -> dict[str, Table
         found = {}
         for name, frame in frames.items():
             try:
-                found[name] = _plain(frame, name, roles) if isinstance(frame, formats.Plain) else _table(frame, name, roles)
+                found[name] = (
+                    _plain(frame, name, roles) if isinstance(frame, formats.Plain) else _table(frame, name, roles)
+                )
             except (BadCell, LookupError) as error:
                 where = f"series {name!r}: " if name else ""
                 raise BadCell(f"{where}{error.args[0]}") from error
@@ -108,7 +112,9 @@ def _by_series(frame: pd.DataFrame, roles: Roles) -> dict[str, pd.DataFrame]:
         return {"": frame}
     _need([column], frame)
     if frame[column].isna().any():
-        raise BadCell(f"column {column!r} names no series in row {row_number(frame[column], int(np.argmax(frame[column].isna())))}")
+        raise BadCell(
+            f"column {column!r} names no series in row {row_number(frame[column], int(np.argmax(frame[column].isna())))}"
+        )
     groups = frame.groupby(words(frame[column]), sort=False)
     return {str(name): group.drop(columns=column) for name, group in groups}
 
@@ -147,7 +153,9 @@ def _table(frame: pd.DataFrame, name: str, roles: Roles) -> Table:
     )  # fmt: skip
 
 
-def _index(frame: pd.DataFrame, roles: Roles, notes: list[str]) -> tuple[np.ndarray | None, str | None, tuple[str, ...]]:
+def _index(
+    frame: pd.DataFrame, roles: Roles, notes: list[str]
+) -> tuple[np.ndarray | None, str | None, tuple[str, ...]]:
     """The dates of the rows, their zone, and the columns they came from."""
     import pandas as pd
 
@@ -177,7 +185,9 @@ def _index(frame: pd.DataFrame, roles: Roles, notes: list[str]) -> tuple[np.ndar
     try:
         joined = pd.to_datetime(frame[list(used)].rename(columns=str.lower))
     except (ValueError, TypeError) as error:
-        raise BadCell(f"columns {', '.join(used)} make no dates ({error}): name them year, month, day, hour, ...") from error
+        raise BadCell(
+            f"columns {', '.join(used)} make no dates ({error}): name them year, month, day, hour, ..."
+        ) from error
     return joined.to_numpy("datetime64[ns]"), None, used
 
 
@@ -291,5 +301,3 @@ def _need(names: Sequence[str], frame: pd.DataFrame) -> None:
             near = difflib.get_close_matches(name, have, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise LookupError(f"there is no column {name!r}: it has {', '.join(have)}{hint}")
-
-

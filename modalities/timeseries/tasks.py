@@ -58,7 +58,9 @@ class Forecast(Task):
             return self._behind(item)
         horizon = int(rng.integers(1, max(2, steps // 2 + 1))) if self.horizon is None else self.horizon
         if horizon >= steps:
-            raise ValueError(f"{item.key}: a horizon of {horizon} steps needs more than the {steps} steps that are there")
+            raise ValueError(
+                f"{item.key}: a horizon of {horizon} steps needs more than the {steps} steps that are there"
+            )
         return item, observed(item) & (np.arange(steps) < steps - horizon)[:, None]
 
     def _behind(self, item: Item) -> tuple[Item, np.ndarray]:
@@ -101,7 +103,9 @@ class Impute(Task):
         seen = observed(item)
         if item.meta.get(OPEN):
             if seen.all():
-                raise ValueError(f"{item.key}: nothing is missing: leave the cells empty that are to be filled, or use --mask")
+                raise ValueError(
+                    f"{item.key}: nothing is missing: leave the cells empty that are to be filled, or use --mask"
+                )
             return item, seen
         steps, channels = seen.shape
         share = rng.uniform(0.1, 0.9) if self.share is None else self.share

@@ -55,7 +55,8 @@ class Told:
             index = items[0].data.index
             if index is None:
                 raise ValueError(
-                    f"modality.calendar=true, and {items[0].key} has no dates: name their column with modality.time, or leave it out"
+                    f"modality.calendar=true, and {items[0].key} has no dates: name their column with "
+                    "modality.time, or leave it out"
                 )
             features = calendar.features_for(index)
         mean: tuple[float, ...] = ()
@@ -96,11 +97,11 @@ class Told:
             out[name] = Condition(value, torch.tensor([number is not None for number in numbers]))
         for name in self.static:
             there = [name in item.cond for item in items]
-            numbers = [float(item.cond[name]) if t else 0.0 for item, t in zip(items, there, strict=True)]
-            out[name] = Condition(torch.tensor(numbers), torch.tensor(there))
+            given = [float(item.cond[name]) if t else 0.0 for item, t in zip(items, there, strict=True)]
+            out[name] = Condition(torch.tensor(given), torch.tensor(there))
         if self.features:
             there = [item.data.index is not None for item in items]
-            index = [_local(item) if t else np.zeros(item.data.steps, "datetime64[ns]") for item, t in zip(items, there, strict=True)]
+            index = [_local(item) for item in items]
             rows = calendar.features(stack(index, np.datetime64(0, "ns")), self.features)
             out[CALENDAR] = Condition(tokens(torch.from_numpy(rows), patch), torch.tensor(there))
         if self.mean:
@@ -113,6 +114,9 @@ class Told:
 
 
 def _local(item: Item) -> np.ndarray:
+    """Times as clocks show them; zeros where an item has none, which are not present then."""
+    if item.data.index is None:
+        return np.zeros(item.data.steps, "datetime64[ns]")
     return calendar.local(item.data.index, item.data.zone)
 
 

@@ -44,6 +44,7 @@ class Encoder(nn.Module):
 
     def __init__(self, channels: int, features: int = 320, hidden: int = 64, depth: int = 10) -> None:
         super().__init__()
+        self.features = features
         self.enter = nn.Linear(channels, hidden)
         widths = [hidden] * (depth + 1) + [features]
         self.blocks = nn.Sequential(*(Residual(widths[i], widths[i + 1], 2**i, i == depth) for i in range(depth + 1)))
@@ -130,7 +131,8 @@ def train_encoder(
             optimizer.step()
             mean.update_parameters(encoder)
             advance()
-    return mean.module.eval().requires_grad_(False)
+    encoder.load_state_dict(mean.module.state_dict())
+    return encoder.eval().requires_grad_(False)
 
 
 def training_steps(x: Tensor) -> int:
@@ -196,7 +198,7 @@ class TS2VecExtractor(Extractor):
         self.hash = digest(data.encode(), *weights)
         self.facts: dict[str, Any] = {
             "trained as": f"TS2Vec, {steps} iterations",
-            "features": encoder.blocks[-1].second.out_channels,
+            "features": encoder.features,
             "weights": sum(p.numel() for p in encoder.parameters()),
             "training items": data,
             "threads": torch.get_num_threads(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -121,7 +122,7 @@ def _stretches(row: Row, words: np.ndarray) -> Iterator[tuple[str, int, int]]:
                 raise BadItem(row.file.location, f"column 'split' holds {word!r}; it takes {', '.join(PARTS)}")
         named.append(last)
     borders = [0, *(np.flatnonzero(np.array(named[1:]) != np.array(named[:-1])) + 1).tolist(), len(named)]
-    return ((named[a], a, b) for a, b in zip(borders[:-1], borders[1:], strict=True))
+    return ((named[a], a, b) for a, b in pairwise(borders))
 
 
 def _report(found: Sequence[tuple[Row, str, Table]]) -> None:

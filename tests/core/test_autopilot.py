@@ -349,15 +349,19 @@ WORLDS = {
 }
 
 
-def ratio(world, budget: int) -> float:
+def ratio(world, budget: int, probe: int = 128, **options) -> float:
     """Error of the choice over that of the best candidate, both on fresh noise, which the choice never saw."""
     fresh = world.blank(512)
     exact = measure(world, fresh, seed=99, nodes=400)
-    table = autopilot(world, world.blank(128), budget).table
+    table = autopilot(world, world.blank(probe), budget, **options).table
     errors = [exact.error_of(c.sampler.run(world, fresh, seed=99)) for c in table]
     best = int(np.argmin(errors))
     print(f"{budget:3d} calls: {table[0]} {errors[0]:.3g}; in hindsight {table[best]} {errors[best]:.3g}")
     return errors[0] / errors[best]
+
+
+def test_a_few_candidates_in_hindsight():
+    assert ratio(WORLDS["vp"](), 8, probe=64, candidates=FEW, finalists=8) < 1.5
 
 
 @pytest.mark.slow

@@ -1,16 +1,17 @@
 """The best of ours beside the best of diffusers and azula, at equal calls of an exact denoiser."""
 
+from dataclasses import replace
 from functools import cache
 from itertools import product
 
 import pytest
 import torch
-from ornstein.core import registry
+from ornstein.core.autopilot.candidates import registered_grids, registered_samplers
 from ornstein.core.compare import WORLDS, exact_flow
 from ornstein.core.objective import draw_noise
 from ornstein.core.parametrization import V
 from ornstein.core.processes import Gaussian
-from ornstein.core.samplers import TableSampler, run
+from ornstein.core.samplers import run
 from ornstein.core.schedules import LinearBeta
 
 diffusers = pytest.importorskip("diffusers")
@@ -88,7 +89,10 @@ def best_of_diffusers(world, budget: int) -> tuple[float, str]:
     for name, (_, variants) in PEERS.items():
         for options in variants:
             for steps in range(1, budget + 1):
-                if name in ("HeunDiscreteScheduler", "KDPM2DiscreteScheduler") and 2 * steps - 1 not in (budget, budget - 1):
+                if name in ("HeunDiscreteScheduler", "KDPM2DiscreteScheduler") and 2 * steps - 1 not in (
+                    budget,
+                    budget - 1,
+                ):
                     continue
                 if name not in ("HeunDiscreteScheduler", "KDPM2DiscreteScheduler") and steps < budget - 1:
                     continue
@@ -119,10 +123,15 @@ def best_of_azula(world, budget: int) -> tuple[float, str]:
             return denoise.DiracPosterior(world({"x": x_t}, t, world.blank(N).layout, {})["x"].x0)
 
     found = []
-    for name, order in [("DDIMSampler", None), *product(("zABSampler", "vABSampler", "xEABSampler", "zEABSampler", "REABSampler"), (2, 3))]:
+    for name, order in [
+        ("DDIMSampler", None),
+        *product(("zABSampler", "vABSampler", "xEABSampler", "zEABSampler", "REABSampler"), (2, 3)),
+    ]:
         options = {} if order is None else {"order": order}
         Theirs.calls = 0
-        sampler = getattr(sample, name)(Theirs(), steps=budget, start=1.0, stop=0.0, silent=True, dtype=torch.float64, **options)
+        sampler = getattr(sample, name)(
+            Theirs(), steps=budget, start=1.0, stop=0.0, silent=True, dtype=torch.float64, **options
+        )
         x = sampler(noise_of(world) * SCHEDULE.sigma(torch.ones((), dtype=torch.float64)))
         if Theirs.calls <= budget:
             found.append((error(world, x), f"{name} {options}"))
@@ -131,26 +140,20 @@ def best_of_azula(world, budget: int) -> tuple[float, str]:
 
 def best_of_ours(world, budget: int) -> tuple[float, str]:
     found = []
-    for name, entry in registry.TABLE["sampler"].items():
-        cls = registry.class_of("sampler", name)
-        for grid in registry.TABLE["grid"]:
-            try:
-                chosen = {**registry.TABLE["grid"][grid].options}
-                grid_ = registry.class_of("grid", grid)(**chosen)
-                sampler = cls(**{**entry.options, "grid": grid_})
-                if not isinstance(sampler, TableSampler):
-                    continue
-                sampler = sampler.within(budget, world.processes)
-                plan = None if sampler is None else sampler.plan(world.processes)
-            except (ValueError, TypeError):
-                continue  # a grid that this schedule does not have, a sampler for another kind of field
-            if plan is None or plan.stochastic:
-                continue
+    samplers, _ = registered_samplers()
+    for (name, sampler), (place, grid) in product(samplers.items(), registered_grids().items()):
+        try:
+            fitting = replace(sampler, grid=grid).within(budget, world.processes)
+            plan = None if fitting is None else fitting.plan(world.processes)
+        except ValueError:
+            continue  # a grid that this schedule does not have, a sampler for another kind of field
+        if plan is not None and not plan.stochastic:
             x = run(world, plan, world.blank(N), seed=0)["x"]
-            found.append((error(world, x), f"{name} {grid} {plan.evaluations}"))
+            found.append((error(world, x), f"{name} {place} {plan.evaluations}"))
     return min(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", BUDGETS)
 def test_our_best_is_at_least_as_accurate(world, budget):
     ours, theirs, other = best_of_ours(world, budget), best_of_diffusers(world, budget), best_of_azula(world, budget)

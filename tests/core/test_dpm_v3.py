@@ -72,20 +72,26 @@ def test_with_l_0_and_s_minus_1_it_is_dpm_solver(schedule, order):
 @pytest.mark.parametrize("corrector", [False, True])
 def test_orders_of_convergence_with_any_statistics(order, corrector):
     """The order is that of the extrapolation, whatever l, s and b: they only say of what. Beside the closed-form flow."""
-    schedule = VP()
-    world, t = gaussian(schedule, std=0.6), torch.tensor([0.98, 0.05], dtype=F64)
-    size = torch.sqrt((schedule.alpha(t) * 0.6) ** 2 + schedule.sigma(t) ** 2)
-    exact = schedule.sigma(t[0]) * EPS * size[1] / size[0]
-    lam = torch.linspace(-4, 4, 5, dtype=F64)
-    wavy = torch.stack([torch.sin(lam + c) for c in (0.0, 1.0)], 1)[:, None]
-    smooth = torch.full_like(wavy, 0.3)
-    counts = (32, 64, 128)
-    for table in (constant(), constant(0.5, 0.4, 0.2), Table(lam, smooth, -smooth, 0.0 * wavy)):
-        told = Statistics({"x": table})
-        samplers = [DPMSolverV3(n, order=order, corrector=corrector, statistics=told, grid=Open()) for n in counts]
-        errors = [float((draw(world, s, -2) - exact).pow(2).mean().sqrt()) for s in samplers]
+    lam, counts = torch.linspace(-4, 4, 5, dtype=F64), (32, 64, 128)
+    wavy = 0.3 + 0.1 * torch.stack([torch.sin(lam + c) for c in (0.0, 1.0)], 1)[:, None]
+    for table in (
+        constant(),
+        constant(0.5, 0.4, 0.2),
+        Table(lam, wavy[:1].expand(5, 1, 2), -wavy[:1].expand(5, 1, 2), 0 * wavy),
+    ):
+        options = {"order": order, "corrector": corrector, "statistics": Statistics({"x": table}), "grid": Open()}
+        # of two widths the larger error: either may cross zero
+        errors = [max(_error(DPMSolverV3(n, **options), std) for std in (0.3, 1.5)) for n in counts]
         slope = -np.polyfit(np.log(counts), np.log(errors), 1)[0]
-        assert slope > order - 0.25, (table.lam.shape, errors)
+        assert slope > order - 0.2, errors
+
+
+def _error(sampler: DPMSolverV3, std: float) -> float:
+    """At t = 0.05, beside the flow of N(0, std^2): x / sqrt(alpha^2 std^2 + sigma^2) stays."""
+    schedule, t = VP(), torch.tensor([0.98, 0.05], dtype=F64)
+    size = torch.sqrt((schedule.alpha(t) * std) ** 2 + schedule.sigma(t) ** 2)
+    exact = schedule.sigma(t[0]) * EPS * size[1] / size[0]
+    return float((draw(gaussian(schedule, std=std), sampler, -2) - exact).pow(2).mean().sqrt())
 
 
 def test_the_linear_part_of_one_gaussian_is_its_gain():

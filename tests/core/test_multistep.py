@@ -492,6 +492,15 @@ def test_orders_rise_and_fall_with_the_steps_behind_and_ahead():
     assert counts(UniPC(1, order=3)) == counts(PNDM(1)) == counts(SASolver(1)) == [1]
 
 
+def test_a_field_without_signal_waits_for_a_clock_that_has_some():
+    """Heun's first step is the clock's; a rectified field takes it from x_0 at t = 1, past what was asked between."""
+    rows = PNDM(5).plan({"clock": Gaussian(VP(), V()), "x": Gaussian()}).rows
+    assert [row.stage.end for row in rows[:3]] == [True, False, True]
+    assert rows[1].fields["x"].b == pytest.approx((0.2,))
+    assert rows[2].fields["x"].b == pytest.approx((0.0, 0.2))
+    assert rows[0].fields["x"].remember == (0.0, 1.0)
+
+
 def test_the_first_corrector_from_pure_noise_is_a_trapezium():
     """UniPC at h = infinity: the limit of bh2, where exact weights would forget the estimate at noise."""
     for variant in ("bh1", "bh2"):

@@ -275,3 +275,20 @@ def test_flow_weight_of_a_rectified_field_is_the_flow_matching_loss():
     loss = Objective()(denoiser, encoded, draw).total[0]
     error = net.a * net.calls[-1]["inputs"]["x"][0] + net.b - (draw.noise["x"] - encoded.state["x"])[0]
     torch.testing.assert_close(loss, (error**2).mean())
+
+
+def test_what_a_process_adds_is_weighed_by_it_alone():
+    class Extra(Gaussian):
+        def added_loss(self, f, view, x0, x_t, t):
+            return x_t**2
+
+    losses = []
+    for process in (Gaussian(), Extra()):
+        denoiser, encoded = batch(one_field(process))
+        objective = Objective(weight=MinSNR())
+        losses.append(objective(denoiser, encoded, objective.draw(denoiser, encoded, 0, 0, torch.arange(8))).total)
+    draw = objective.draw(denoiser, encoded, 0, 0, torch.arange(8))
+    t = draw.t.view(-1, 1, 1)
+    x_t = (1 - t) * encoded.state["x"] + t * draw.noise["x"]
+    expected = [(x[:size] ** 2).mean() for x, size in zip(x_t, encoded.mask.sum(1), strict=True)]
+    torch.testing.assert_close(losses[1] - losses[0], torch.stack(expected))

@@ -85,11 +85,11 @@ def test_transport_makes_paths_shorter_and_keeps_the_noises():
 
 
 def test_transport_stays_within_condition_mask_positions_and_known_values():
-    n = 24
+    n = 96
     label, sizes = [i % 3 for i in range(n)], [3 if i % 4 < 2 else 2 for i in range(n)]
     encoded = batch(n, sizes=sizes, label=label)
     positions = torch.zeros(n, 3, 1)
-    positions[12:] = 1.0
+    positions[48:] = 1.0
     positions[:, 2] = torch.where(encoded.mask[:, 2:3], positions[:, 2], torch.rand(n, 1))  # padding holds anything
     encoded = replace(encoded, layout=replace(encoded.layout, positions=positions))
     bits = torch.zeros(n, 3, 2, dtype=torch.bool)
@@ -99,7 +99,7 @@ def test_transport_stays_within_condition_mask_positions_and_known_values():
     bits[9, 0], values[9, 0] = True, 0.0  # given as zero is not the same as not given
     encoded = replace(encoded, known=Known({"x": bits}, {"x": values}))
     found = permutation(*(drawn(Objective(coupling=c), encoded)["x"] for c in (None, MinibatchOT())))
-    key = [(label[i], sizes[i], i >= 12, bits[i].any().item(), i in (0, 9) and i) for i in range(n)]
+    key = [(label[i], sizes[i], i >= 48, bits[i].any().item(), i in (0, 9) and i) for i in range(n)]
     assert all(key[i] == key[j] for i, j in enumerate(found))
     assert any(i != j for i, j in enumerate(found))
     assert (found[0], found[9]) == (0, 9)

@@ -1,15 +1,14 @@
 """Small worlds for backbones: fields of every kind, a network whose zero gates are open, a batch of inputs."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from ornstein.core.backbones.dit import DiT
+from ornstein.core.processes import Gaussian, Masked
 from ornstein.core.state import Field, Known, Layout
 
 
 def _field(name, kind, channels, axes="token"):
-    return Field(name, kind, channels, SimpleNamespace(kind=kind), axes)
+    return Field(name, kind, channels, Gaussian() if kind == "continuous" else Masked(), axes)
 
 
 FIELDS = {

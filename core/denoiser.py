@@ -97,7 +97,7 @@ class NeuralDenoiser(Denoiser):
         for f in fields:
             self.processes[f.name].check(f)
         self.backbone, self.conditions, self.modality = backbone, tuple(conditions), modality
-        self.schedules = nn.ModuleDict({name: nn.ModuleList(_learned(p)) for name, p in self.processes.items()})
+        self.schedules = nn.ModuleDict({f"of_{n}": nn.ModuleList(_learned(p)) for n, p in self.processes.items()})
         self.per_token_time, self.self_conditioning = backbone.per_token_time, backbone.self_conditioning
 
     def forward(

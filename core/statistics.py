@@ -16,6 +16,8 @@ from .processes import Gaussian
 from .samplers.dpm_v3 import Statistics, Table
 from .state import Encoded, State, expand_time, field_mask
 
+KNOWN = 1e-3  # to how much of x / alpha f is known, from few samples and l between levels
+
 
 def measure(
     denoiser: Denoiser,
@@ -31,17 +33,17 @@ def measure(
     """l, s and b of each Gaussian field, from a probe batch of clean states noised to each of `points` noise levels.
 
         l = E[diag(d (sigma eps) / dx)],    f = (sigma eps - l x) / alpha,
-        s = Cov(f, f') / Var(f),    b = E[f'] - s E[f],    f' = df / dlambda along the probability flow.
+        s = Cov(f, f') / (Var(f) + 1e-6 E[(x / alpha)^2]),    b = E[f'] - s E[f],    f' = df / dlambda along the probability flow.
 
     The diagonal is Hutchinson's, v * (J^T v) with signs v; f' is a central difference over half a level along the flow,
-    one-sided at the ends.
+    one-sided at the ends. The second term below s is ours: where f hardly varies, at both ends, s would be noise over noise.
 
     Args:
         denoiser: network, guidance or oracle; asked `points` (2 + probes) times.
         encoded: data, or states that were generated, on the device of the denoiser.
         seed: of the noise and the signs.
         points: noise levels, equally spaced in lambda = log(alpha / sigma).
-        sigma_min, sigma_max: range of sigma / alpha of the first Gaussian field, cut to what its schedule reaches.
+        sigma_min, sigma_max: range of sigma / alpha of the first Gaussian field, cut to what the schedules reach.
         probes: draws of signs.
         by: "entry", or "channel" to take all tokens alike, as sizes that differ or the lack of an order ask for.
 
@@ -64,7 +66,8 @@ def measure(
             f"needs points >= 2, probes >= 1 and 0 < sigma_min < sigma_max, found {points}, {probes}, {sigma_min}, {sigma_max}"
         )
     probe = _Probe(denoiser, encoded, seed, by)
-    ends = clock.schedule.t_of(-2 * torch.tensor([sigma_max, sigma_min], dtype=torch.float64).log())
+    noisy, clean = -2 * torch.tensor([sigma_max, sigma_min], dtype=torch.float64).log()
+    ends = torch.stack([min(s.t_of(noisy) for s in probe.schedules.values()), clock.schedule.t_of(clean)])
     low, high = (clock.schedule.log_snr(ends) / 2).tolist()
     lam = torch.linspace(low, high, points, dtype=torch.float64)
     apart = (high - low) / (points - 1) / 4
@@ -160,14 +163,15 @@ class _Probe:
             slope = (found[2][name] - found[1][name]) / (self._lam(name, after) - self._lam(name, before))
             mean, mean_slope, square = (self._mean(name, x) for x in (f, slope, f * f))
             variance = square - mean**2
-            s = (self._mean(name, f * slope) - mean * mean_slope) / variance
-            s = torch.where(variance > 1e-8 * square, s, 0.0)  # below it is rounding: nothing moves apart
+            # f is a difference of numbers of the size of x / alpha: what varies less than they are known says nothing of s
+            size = self._mean(name, (state[name] / self._at(name, "alpha", t)) ** 2)
+            s = (self._mean(name, f * slope) - mean * mean_slope) / (variance + KNOWN**2 * size)
             out[name] = s.cpu(), (mean_slope - s * mean).cpu()
         return out
 
     def lam(self, name: str, t: Tensor) -> Tensor:
         """The field's own lambda."""
-        return self.schedules[name].log_snr(t) / 2
+        return self.schedules[name].log_snr(t).detach() / 2
 
     def _f(self, tables: dict[str, Table], state: State, eps: State, t: float) -> State:
         """(sigma eps - l x) / alpha in float64."""
@@ -193,7 +197,7 @@ class _Probe:
         return {name: view.eps for name, view in views.items() if isinstance(view, Continuous)}
 
     def _at(self, name: str, what: str, t: float) -> float:
-        return float(getattr(self.schedules[name], what)(torch.tensor(t, dtype=torch.float64)))
+        return float(getattr(self.schedules[name], what)(torch.tensor(t, dtype=torch.float64)).detach())
 
     def _lam(self, name: str, t: float) -> float:
         return float(self.lam(name, torch.tensor(t, dtype=torch.float64)))

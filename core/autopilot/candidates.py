@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import get_args, get_type_hints
 
 import numpy as np
 import torch
@@ -17,7 +16,6 @@ from ..samplers import Grid, Plan, Row, TableSampler
 from ..state import State
 from .reference import Reference
 
-LEAST = (0.01, 0.03)  # sigma / alpha before the last step, beside the grid's own
 GridOf = Callable[[int], Grid]  # for a number of steps
 
 
@@ -45,39 +43,20 @@ class Candidate:
 
 
 def registered_samplers() -> tuple[dict[str, TableSampler], dict[str, str]]:
-    """Every table of the registry by name, also at the other orders that its class has, and why others are left out."""
-    found: dict[str, TableSampler] = {}
-    left_out = {}
+    """Every table of the registry by name, and why others are left out."""
+    found, left_out = {}, {}
     for name, entry in TABLE["sampler"].items():
         cls = class_of("sampler", name)
-        if not issubclass(cls, TableSampler):
+        if issubclass(cls, TableSampler):
+            found[name] = cls(**entry.options)
+        else:
             left_out[name] = "is no table of fixed steps"
-            continue
-        found[name] = cls(**entry.options)
-        own = getattr(found[name], "order", None)
-        for order in get_args(get_type_hints(cls).get("order")):
-            if order != own:
-                try:
-                    found[f"{name}, order {order}"] = cls(**{**entry.options, "order": order})
-                except ValueError as error:
-                    left_out[f"{name}, order {order}"] = str(error)
     return found, left_out
 
 
 def registered_grids() -> dict[str, Grid]:
-    """Every grid of the registry by name, but lists, which are a user's own; those that end at a sigma_min at others too.
-
-    The last step, from sigma_min to 0, is the longest in lambda: where it should begin depends on how fine the data are.
-    """
-    found: dict[str, Grid] = {}
-    for name, entry in TABLE["grid"].items():
-        if name == "list":
-            continue
-        cls = class_of("grid", name)
-        found[name] = cls(**entry.options)
-        if isinstance(getattr(found[name], "sigma_min", None), float):
-            found |= {f"{name} to {least:g}": cls(**{**entry.options, "sigma_min": least}) for least in LEAST}
-    return found
+    """Every grid of the registry by name, but lists, which are a user's own."""
+    return {name: class_of("grid", name)(**e.options) for name, e in TABLE["grid"].items() if name != "list"}
 
 
 def gather(

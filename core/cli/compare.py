@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         from ..checkpoint import write_aside
 
         write_aside(args.out / "compare.csv", lambda path: path.write_text(found.csv(), encoding="utf-8"))
-        write_aside(args.out / "compare.png", lambda path: found.figure().savefig(path, dpi=120, format="png"))
+        write_aside(args.out / "compare.png", lambda path: found.figure().savefig(path, dpi=100, format="png"))
         print(f"{args.out / 'compare.csv'}, {args.out / 'compare.png'}")
     return 0
 

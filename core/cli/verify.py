@@ -43,8 +43,13 @@ def _subject(group: str, name: str) -> Any:
         ValueError: a class that needs arguments.
     """
     from ..registry import TABLE
+    from . import compose, providers
     from .names import check_keys, class_path, load_class
 
+    file = providers.parts().get(group, {}).get(name)
+    if file is not None and name not in TABLE[group]:
+        made_of = compose.read_yaml(file)["name"]
+        raise LookupError(f"{name} is {made_of} with arguments of its own ({file.name}); verify {group} {made_of}")
     path = class_path(group, name, group)
     check_keys({"class_path": path}, (group,))
     cls, entry = load_class(path, group), TABLE[group].get(name)

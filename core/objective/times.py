@@ -220,5 +220,5 @@ class LossAware(nn.Module, TimeDensity):
 def _check_normal(density: LogNormal | LogitNormal) -> None:
     if not (math.isfinite(density.mean) and 0 < density.std < math.inf):
         raise ValueError(
-            f"{type(density).__name__}: mean must be a number and std above 0, found mean={density.mean}, std={density.std}"
+            f"{type(density).__name__}: std must be above 0 and both finite, found mean={density.mean}, std={density.std}"
         )

@@ -5,8 +5,9 @@ and D f of eps (x_0 = A x_t + B F, eps = C x_t + D F), and D^2 = SNR B^2 always.
 and D^2 in which nothing is divided by alpha or sigma: min(SNR, gamma) B^2 = min(D^2, gamma B^2). Each weight below is written
 so. Its published form on x_0 is `of_output(at, X0())`, on eps `of_output(at, Eps())`.
 
-At the ends: every weight is finite at alpha = 0 and at sigma = 0. Where a published weight is infinite at sigma = 0 (`EDMWeight`
-and `TruncatedSNR` under the X0 parametrisation), eps counts as 0 there, as in `X0` itself: x_t is x_0, nothing is to be learnt.
+At the ends: every weight is finite at alpha = 0 and at sigma = 0, but for `Likelihood` at alpha = 0 on a schedule whose alpha'
+is infinite there (`Sigmoid`). Where a published weight is infinite at sigma = 0 (`EDMWeight` and `TruncatedSNR` under the X0
+parametrisation), eps counts as 0 there, as in `X0` itself: x_t is x_0, nothing is to be learnt.
 """
 
 from __future__ import annotations

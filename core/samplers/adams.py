@@ -17,7 +17,7 @@ arXiv:2309.05019, proposition 4.2.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
@@ -26,9 +26,8 @@ import numpy as np
 import torch
 
 from .plan import Coefficients, Curve, Stage
-from .sampler import TableSampler
+from .singlestep import Estimate, remembering
 
-Estimate = Literal["x0", "eps", "flow"]
 Variable = Literal["lambda", "rho", "tau", "t"]
 FAR = 50.0  # in lambda: what lies further from where the weight is largest counts e^-50
 SAME = 1e-6  # of a step: estimates that lie closer have weights that lose as many digits (tau where alpha is nearly 0)
@@ -152,20 +151,6 @@ def from_noise(curve: Curve, base: int, i: int, asked: list[int]) -> Coefficient
     return Coefficients(float(curve.sigma[i] / curve.sigma[base]), tuple(b))
 
 
-def remembering(
-    curve: Curve, stages: Sequence[Stage], rows: Sequence[Coefficients], estimate: Estimate
-) -> list[Coefficients]:
-    """Rows with (p, q) of eps = (x - alpha x_0) / sigma or of flow = eps - x_0; x_0 itself where eps knows nothing of it."""
-    if estimate == "x0":
-        return list(rows)
-    found = []
-    for row, stage, alpha, sigma in zip(rows, stages, curve.alpha.tolist(), curve.sigma.tolist(), strict=True):
-        known = stage.denoise and (alpha > 0 or estimate == "flow")
-        q = -alpha / sigma - (estimate == "flow") if known else 1.0
-        found.append(replace(row, remember=(1 / sigma, q)) if known else row)
-    return found
-
-
 def lagrange(at: np.ndarray, nodes: np.ndarray) -> np.ndarray:
     """The polynomials that are 1 at one node and 0 at the others, (nodes, points)."""
     basis = np.ones((len(nodes), len(at)))
@@ -193,14 +178,3 @@ def quadrature(width: float) -> tuple[np.ndarray, np.ndarray]:
     points, weights = _gauss()
     size = width / panels
     return (size * (np.arange(panels)[:, None] + points)).ravel(), np.tile(size * weights, panels)
-
-
-def check_order(sampler: TableSampler, order: int, most: int, name: str = "order", least: int = 1) -> None:
-    """Refuse an order that does not exist.
-
-    Raises:
-        ValueError: as it says.
-    """
-    orders = range(least, most + 1)
-    if isinstance(order, bool) or order not in orders:
-        raise ValueError(f"{sampler.name}: {name} must be one of {', '.join(map(str, orders))}, found {order!r}")

@@ -11,10 +11,11 @@ from typing import Literal
 import torch
 
 from ..schedules import Schedule
+from .checks import check_positive
 from .plan import Coefficients, Curve, Stage
-from .runge_kutta import check_coordinates, check_signal, runge_kutta_step
+from .runge_kutta import check_signal, runge_kutta_step
 from .sampler import TableSampler
-from .singlestep import Estimate, pick, remembered, steps_of
+from .singlestep import Estimate, pick, remembering, steps_of
 
 
 @dataclass(frozen=True)
@@ -47,15 +48,11 @@ class EDMStochastic(TableSampler):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.order not in (1, 2) or isinstance(self.order, bool):
-            raise ValueError(f"{self.name}: order must be 1 or 2, found {self.order!r}")
         if not self.s_churn >= 0:
             raise ValueError(f"{self.name}: s_churn must be at least 0, found {self.s_churn}")
         if not 0 <= self.s_min < self.s_max:
             raise ValueError(f"{self.name}: needs 0 <= s_min < s_max, found {self.s_min}, {self.s_max}")
-        if not self.s_noise > 0:
-            raise ValueError(f"{self.name}: s_noise must be above 0, found {self.s_noise}")
-        check_coordinates(self, self.coordinates)
+        check_positive(self, "s_noise")
         if self.order == 1 and self.coordinates == "sigma":
             raise ValueError(f"{self.name}: Euler's step is the same in all coordinates; leave coordinates=sigma out")
         if self.path:
@@ -106,10 +103,7 @@ class EDMStochastic(TableSampler):
         for at in steps_of(stages):
             step = pick(curve, at)
             rows += [self._churn(step)] if step.t[-1] > step.t[0] else runge_kutta_step(step, estimate)
-        return [
-            replace(row, remember=remembered(curve, i, estimate)) if stages[i].denoise else row
-            for i, row in enumerate(rows)
-        ]
+        return remembering(curve, stages, rows, estimate)
 
     def _churn(self, step: Curve) -> Coefficients:
         """Forward noising from the first row to the second."""

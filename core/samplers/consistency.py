@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .checks import check_positive, check_share, whole
 from .plan import Coefficients, Curve, Stage
 from .sampler import TableSampler
 
@@ -30,8 +31,7 @@ class Consistency(TableSampler):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.gamma <= 1:
-            raise ValueError(f"{self.name}: gamma must be in [0, 1], found {self.gamma}")
+        check_share(self, "gamma")
 
     @property
     def convergence(self) -> int:
@@ -75,9 +75,8 @@ class LCM(TableSampler):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("timestep_scaling", "sigma_data", "timesteps"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{self.name}: {name} must be above 0, found {getattr(self, name)}")
+        check_positive(self, "timestep_scaling", "sigma_data")
+        object.__setattr__(self, "timesteps", whole(self, "timesteps", self.timesteps))
 
     @property
     def convergence(self) -> int:

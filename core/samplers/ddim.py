@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from .checks import check_share
 from .plan import Coefficients, Curve, Stage, ddim_step
 from .sampler import TableSampler
 
@@ -22,8 +23,7 @@ class DDIM(TableSampler):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.eta <= 1:
-            raise ValueError(f"DDIM: eta must be in [0, 1], found {self.eta}")
+        check_share(self, "eta")
 
     def coefficients(self, curve: Curve, stages: Sequence[Stage]) -> list[Coefficients]:
         """One row a step."""
@@ -40,19 +40,12 @@ class DDPM(TableSampler):
     "large" does not keep the marginal: each step adds beta (1 - sigma_s^2 / sigma_t^2) too much; the last step adds no noise.
 
     Args:
-        variance: small or large.
+        variance: small or large; a learnt one is a sampler of its own, LearnedDDPM.
 
     Source: Ho et al. 2020, arXiv:2006.11239, algorithm 2, equation 7 and section 3.2, for any (alpha, sigma) and any two times.
     """
 
     variance: Literal["small", "large"] = "small"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.variance not in ("small", "large"):
-            raise ValueError(
-                f"DDPM: variance must be small or large, found {self.variance!r}; a learned one is a sampler of its own"
-            )
 
     @property
     def keeps_marginals(self) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from .adams import Adams, check_order
+from .adams import Adams
 from .plan import Coefficients, Curve, Stage
 from .sampler import Exactness, TableSampler
 
@@ -29,12 +29,6 @@ class DEIS(TableSampler):
 
     order: Literal[1, 2, 3, 4] = 3
     variable: Literal["t", "rho", "log_rho"] = "t"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_order(self, self.order, 4)
-        if self.variable not in ("t", "rho", "log_rho"):
-            raise ValueError(f"{self.name}: variable must be t, rho or log_rho, found {self.variable!r}")
 
     @property
     def convergence(self) -> int:
@@ -70,12 +64,6 @@ class LMS(TableSampler):
 
     order: Literal[1, 2, 3, 4] = 4
     coordinates: Literal["sigma", "flow"] = "sigma"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_order(self, self.order, 4)
-        if self.coordinates not in ("sigma", "flow"):
-            raise ValueError(f"{self.name}: coordinates must be sigma or flow, found {self.coordinates!r}")
 
     @property
     def convergence(self) -> int:

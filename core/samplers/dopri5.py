@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ..schedules import Schedule
 from ..state import State
-from .adaptive import AdaptiveSampler, Controller, Estimates, Line, Trial
+from .adaptive import AdaptiveSampler, Controller, Trial
+from .line import Estimates, Line
 from .walk import Walk
 
 # Two pairs, of orders (5, 4) and, to close with, (3, 2). Stage j asks at node c_j, with the slopes before it weighted by row j;

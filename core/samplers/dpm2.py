@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..schedules import Schedule
+from .checks import check_share
 from .plan import Coefficients, Curve, Stage
 from .sampler import TableSampler
-from .singlestep import Estimate, ancestral, first_order, pick, remembered, split_noise, steps_of, time_of
+from .singlestep import Estimate, ancestral, first_order, pick, remembering, split_noise, steps_of, time_of
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,7 @@ class DPM2(TableSampler):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.eta <= 1:
-            raise ValueError(f"DPM2: eta must be in [0, 1], found {self.eta}")
+        check_share(self, "eta")
 
     @property
     def convergence(self) -> int:
@@ -55,14 +55,13 @@ class DPM2(TableSampler):
             step = pick(curve, at)
             estimate: Estimate = "eps" if step.alpha[0] > 0 else "x0"
             std, down = ancestral(step, self.eta)
-            rows[-1] = replace(rows[-1], remember=remembered(step, 0, estimate))
             if len(at) == 3:
                 a, b = first_order(step, 1, float(step.sigma[1]), estimate)
-                rows.append(Coefficients(a, (b,), (), remembered(step, 1, estimate)))
+                rows.append(Coefficients(a, (b,)))
             a, b = first_order(step, -1, down, estimate)
             older = (0.0,) if len(at) == 3 and estimate == "x0" else ()  # the node's, of which DDIM knows nothing
             rows.append(Coefficients(a, (*older, b), split_noise(step, std, self.path)))
-        return rows
+        return remembering(curve, stages, rows, "eps")
 
 
 def ancestral_stages(times: Sequence[float], schedule: Schedule, nodes: Sequence[float], eta: float) -> list[Stage]:

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from ..schedules import Schedule
 from ..state import State
-from .adaptive import AdaptiveSampler, Controller, Estimates, Line, Trial, like
+from .adaptive import AdaptiveSampler, Controller, Trial, like
+from .checks import check_positive
+from .line import Estimates, Line
 from .walk import Walk
 
 
@@ -42,14 +44,14 @@ class DPMAdaptive(AdaptiveSampler):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.order not in (2, 3):
-            raise ValueError(f"DPMAdaptive: order must be 2 or 3, found {self.order}")
-        if not 0 < self.sigma_min < self.sigma_max:
-            raise ValueError(f"DPMAdaptive: needs 0 < sigma_min < sigma_max, found {self.sigma_min}, {self.sigma_max}")
-        if not (self.h_init > 0 and 0 < self.accept_safety < 1):
-            raise ValueError(
-                f"DPMAdaptive: h_init must be above 0 and accept_safety in (0, 1), found {self.h_init}, {self.accept_safety}"
-            )
+        check_positive(self, "h_init", "sigma_min", "sigma_max")
+        if not self.sigma_min < self.sigma_max:
+            raise ValueError(f"DPMAdaptive: needs sigma_min < sigma_max, found {self.sigma_min}, {self.sigma_max}")
+        if not 0 < self.accept_safety < 1:
+            raise ValueError(f"DPMAdaptive: accept_safety must be in (0, 1), found {self.accept_safety}")
+        gains = self.pcoeff, self.icoeff, self.dcoeff
+        if not all(map(math.isfinite, gains)):
+            raise ValueError(f"DPMAdaptive: pcoeff, icoeff and dcoeff must be finite, found {gains}")
 
     @property
     def convergence(self) -> int:

@@ -10,10 +10,11 @@ from typing import Literal
 import numpy as np
 
 from ..schedules import Schedule
+from .checks import check_share
 from .dpm2 import ancestral_stages
 from .plan import Coefficients, Curve, Stage, ddim_step
 from .sampler import Exactness, TableSampler
-from .singlestep import Estimate, ancestral, first_order, pick, remembered, split_noise, steps_of, weighted
+from .singlestep import Estimate, ancestral, first_order, pick, remembering, split_noise, steps_of, weighted
 
 GAP = 0.1  # nodes closer to each other or to the ends, as fractions of the step, are no base for an order
 
@@ -44,14 +45,9 @@ class DPMSinglestep(TableSampler):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.order not in (1, 2, 3) or isinstance(self.order, bool):
-            raise ValueError(f"{self.name}: order must be 1, 2 or 3, found {self.order!r}")
-        if self.estimate not in ("x0", "eps"):
-            raise ValueError(f"{self.name}: estimate must be x0 or eps, found {self.estimate!r}")
         if self.exact and self.order == 1:
             raise ValueError(f"{self.name}: order 1 is exact as published, so exact=True does nothing; leave it out")
-        if not 0 <= self.eta <= 1:
-            raise ValueError(f"{self.name}: eta must be in [0, 1], found {self.eta}")
+        check_share(self, "eta")
         if self.eta and self.order == 3:
             raise ValueError(
                 f"{self.name}: with eta={self.eta} the second node of order 3 lies below the end of the step; "
@@ -83,14 +79,8 @@ class DPMSinglestep(TableSampler):
         rows = [Coefficients()]
         for at in steps_of(stages):
             step = pick(curve, at)
-            estimate: Estimate = self.estimate if step.alpha[0] > 0 else "x0"
-            remembers = [remembered(step, i, estimate) for i in range(len(at) - 1)]
-            rows[-1] = Coefficients(rows[-1].a, rows[-1].b, rows[-1].c, remembers[0])
-            rows += [
-                Coefficients(k.a, k.b, k.c, remembers[i]) if i < len(at) - 1 else k
-                for i, k in enumerate(self._step(step, estimate), start=1)
-            ]
-        return rows
+            rows += self._step(step, self.estimate if step.alpha[0] > 0 else "x0")
+        return remembering(curve, stages, rows, self.estimate)
 
     def _step(self, step: Curve, estimate: Estimate) -> list[Coefficients]:
         """The rows of one step."""

@@ -79,20 +79,12 @@ class DPMSolverV3(SteppingSampler):
         order: of the predictor, 1 to 3.
         statistics: of this network; None: l = 1, s = b = 0.
         corrector: whether to correct; nothing to do at order 1.
-
-    Raises:
-        ValueError: an order that does not exist.
     """
 
     order: Literal[1, 2, 3] = 3
     _: KW_ONLY
     statistics: Statistics | None = None
     corrector: bool = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.order not in (1, 2, 3):
-            raise ValueError(f"DPMSolverV3: order must be 1, 2 or 3, found {self.order}")
 
     @property
     def convergence(self) -> int:
@@ -138,7 +130,8 @@ class _Solver:
         self.curve = Curve.of(schedule, times)
         self.lam = self.curve.lam
         self.past: list[Tensor] = []
-        self.last: tuple[Tensor, list[Tensor], _Interval] | None = None  # base, its g, the interval: for the corrector
+        # for the corrector: the base, where the step led, its g, the interval
+        self.last: tuple[Tensor, Tensor, list[Tensor], _Interval] | None = None
 
     def __call__(self, i: int, x: Tensor, x0: Tensor) -> Tensor:
         """The field at time i + 1, from x and x_0 at time i."""
@@ -156,19 +149,19 @@ class _Solver:
         values = [f, *self.past][:order]
         interval = _Interval.of(self.table, self.lam[i], self.lam[i + 1], order, x)
         z_next = interval.step(z, _derivatives(values, self.lam[[i - j for j in range(order)]] - self.lam[i]))
-        self.last = (z, values, interval)
+        self.last = (z, z_next, values, interval)
         self.past = [interval.carried(g) for g in [f, *self.past][: self.sampler.order - 1]]
         return z_next * self.curve.alpha[i + 1]
 
     def _corrected(self, z: Tensor, f: Tensor, i: int) -> Tensor:
-        """The last step again, with the value at its end in place of the oldest."""
+        """z moved by what the last step changes with the value at its end in place of the oldest: what hooks did to z stays."""
         assert self.last is not None
-        base, values, interval = self.last
+        base, predicted, values, interval = self.last
         if len(values) == 1:
             return z
         used = [values[0], interval.relative(f), *values[1:-1]]
         at = [i - 1, i, *(i - 2 - j for j in range(len(values) - 2))]
-        return interval.step(base, _derivatives(used, self.lam[at] - self.lam[i - 1]))
+        return z + (interval.step(base, _derivatives(used, self.lam[at] - self.lam[i - 1])) - predicted)
 
 
 class _Interval(NamedTuple):

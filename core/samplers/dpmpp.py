@@ -8,7 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from .adams import Adams, Step, check_order, divided
+from .adams import Adams, Step, divided
+from .checks import check_share
 from .plan import Coefficients, Curve, Stage
 from .sampler import Exactness, TableSampler
 
@@ -41,8 +42,7 @@ class DPMpp(TableSampler):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check(self)
-        if not 0 <= self.eta <= 1:
-            raise ValueError(f"{self.name}: eta must be in [0, 1], found {self.eta}")
+        check_share(self, "eta")
 
     @property
     def convergence(self) -> int:
@@ -107,7 +107,6 @@ def as_published(step: Step, lam: np.ndarray, weights: np.ndarray) -> np.ndarray
 
 
 def _check(sampler: DPMpp | DPMSolver) -> None:
-    """Refuse an order that does not exist, and an option that changes nothing."""
-    check_order(sampler, sampler.order, 3)
+    """Refuse an option that changes nothing."""
     if sampler.exact and sampler.order == 1:
         raise ValueError(f"{sampler.name}: order 1 is exact as published, so exact=True does nothing; leave it out")

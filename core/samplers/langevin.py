@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..schedules import Schedule
+from .checks import check_positive, whole
 from .plan import Coefficients, Curve, Stage, ddim_step
 from .sampler import TableSampler
 from .singlestep import pick
 
 Predictor = Literal["ancestral", "flow", "none"]
-PREDICTORS: tuple[Predictor, ...] = ("ancestral", "flow", "none")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class PredictorCorrector(TableSampler):
 
     Args:
         predictor: "ancestral" (DDPM), "flow" (DDIM) or "none".
-        corrections: Langevin steps a level, at least 1; none at sigma = 0.
+        corrections: Langevin steps a level, at least 1 (without any it is DDPM or DDIM); none at sigma = 0.
         snr: the published r, above 0; 0.16 for VE, 0.01 to 0.05 for VP.
 
     Source: Song et al. 2020, arXiv:2011.13456, algorithms 2 to 5; Song and Ermon 2019, arXiv:1907.05600, algorithm 1, whose
@@ -48,15 +48,8 @@ class PredictorCorrector(TableSampler):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.predictor not in PREDICTORS:
-            raise ValueError(f"{self.name}: predictor must be one of {', '.join(PREDICTORS)}, found {self.predictor!r}")
-        if isinstance(self.corrections, bool) or self.corrections != int(self.corrections) or self.corrections < 1:
-            raise ValueError(
-                f"{self.name}: corrections must be a whole number of at least 1, found {self.corrections!r}; "
-                "without any, take ddpm or ddim"
-            )
-        if not self.snr > 0:
-            raise ValueError(f"{self.name}: snr must be above 0, found {self.snr}")
+        object.__setattr__(self, "corrections", whole(self, "corrections", self.corrections))
+        check_positive(self, "snr")
         if self.path:
             raise ValueError(
                 f"{self.name}: path=True follows one path down, but corrections stand still; leave path out"

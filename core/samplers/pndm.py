@@ -10,9 +10,10 @@ from typing import Literal
 import torch
 
 from ..schedules import Schedule
-from .adams import check_order, from_noise, past, remembering
+from .adams import from_noise, past
 from .plan import Coefficients, Curve, Stage
 from .sampler import TableSampler
+from .singlestep import remembering
 
 BASHFORTH = {1: (1,), 2: (3 / 2, -1 / 2), 3: (23 / 12, -16 / 12, 5 / 12), 4: (55 / 24, -59 / 24, 37 / 24, -9 / 24)}
 
@@ -39,9 +40,6 @@ class PNDM(TableSampler):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_order(self, self.order, 4)
-        if self.start not in ("ramp", "heun"):
-            raise ValueError(f"{self.name}: start must be ramp or heun, found {self.start!r}")
         if self.order == 1 and self.start == "heun":
             raise ValueError(f"{self.name}: order 1 needs no history, so nothing to start; take start=ramp")
 

@@ -17,7 +17,6 @@ from .sampler import TableSampler
 from .singlestep import pick
 
 Form = Literal["sbdm", "constant", "sigma", "linear", "decreasing", "increasing-decreasing"]
-FORMS: tuple[Form, ...] = ("sbdm", "constant", "sigma", "linear", "decreasing", "increasing-decreasing")
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 
 
@@ -45,8 +44,6 @@ class ReverseSDE(TableSampler):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.form not in FORMS:
-            raise ValueError(f"{self.name}: form must be one of {', '.join(FORMS)}, found {self.form!r}")
         if not 0 <= self.norm < math.inf:
             raise ValueError(f"{self.name}: norm must be at least 0 and finite, found {self.norm}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from ..schedules import Schedule
 from .plan import Coefficients, Curve, Stage
 from .sampler import Exactness, TableSampler
-from .singlestep import Estimate, pick, remembered, steps_of, time_of, weighted
+from .singlestep import Estimate, pick, remembering, steps_of, time_of, weighted
 
 BOUND = 4.0  # the largest weight of a method; the largest of those published here is 1
 
@@ -39,10 +39,6 @@ class RungeKutta(TableSampler):
 
     coordinates: Literal["flow", "sigma"] = "flow"
     nodes: ClassVar[tuple[float, ...]]
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_coordinates(self, self.coordinates)
 
     @property
     @abstractmethod
@@ -71,10 +67,7 @@ class RungeKutta(TableSampler):
         rows = [Coefficients()]
         for step in steps_of(stages):
             rows += runge_kutta_step(pick(curve, step), self._estimate)
-        return [
-            replace(row, remember=remembered(curve, i, self._estimate)) if stages[i].denoise else row
-            for i, row in enumerate(rows)
-        ]
+        return remembering(curve, stages, rows, self._estimate)
 
     @property
     def _estimate(self) -> Estimate:
@@ -141,16 +134,6 @@ class RK4(RungeKutta):
     def convergence(self) -> int:
         """4."""
         return 4
-
-
-def check_coordinates(sampler: TableSampler, coordinates: str) -> None:
-    """Refuse coordinates that do not exist.
-
-    Raises:
-        ValueError: as it says.
-    """
-    if coordinates not in ("flow", "sigma"):
-        raise ValueError(f"{sampler.name}: coordinates must be flow or sigma, found {coordinates!r}")
 
 
 def check_signal(sampler: TableSampler, curve: Curve, coordinates: str) -> None:

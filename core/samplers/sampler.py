@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
-import numpy as np
 import torch
 
 from ..processes import CategoricalProcess, Gaussian, Process
 from ..schedules import Rectified, Schedule
+from .checks import check_choices, whole
 from .grids import Grid, UniformGrid
 from .moves import Ancestral, Move
 from .plan import Coefficients, Curve, Plan, Row, Stage, one_stage
@@ -39,7 +39,14 @@ class Exactness(NamedTuple):
 
 
 class Sampler(ABC):
-    """Draws states at t = 0 by asking a denoiser. Frozen dataclasses: all that a sampler is stands in its arguments."""
+    """Draws states at t = 0 by asking a denoiser. Frozen dataclasses: all that a sampler is stands in its arguments.
+
+    Raises:
+        ValueError: an argument that is none of those its annotation, a `Literal`, lists.
+    """
+
+    def __post_init__(self) -> None:
+        check_choices(self)
 
     @property
     def convergence(self) -> int:
@@ -94,10 +101,8 @@ class TableSampler(Sampler):
     path: bool = False
 
     def __post_init__(self) -> None:
-        number = isinstance(self.steps, (int, float, np.integer)) and not isinstance(self.steps, bool)
-        if not number or not float(self.steps).is_integer() or self.steps < 1:
-            raise ValueError(f"{self.name}: steps must be a whole number of at least 1, found {self.steps!r}")
-        object.__setattr__(self, "steps", int(self.steps))
+        super().__post_init__()
+        object.__setattr__(self, "steps", whole(self, "steps", self.steps))
 
     @property
     def name(self) -> str:
@@ -167,7 +172,8 @@ class TableSampler(Sampler):
         Raises:
             ValueError: as `plan`.
         """
-        for steps in range(evaluations // self.calls + 2, 0, -1):
+        most = max(1, (evaluations - 2) // self.calls + 2)  # the first and the last step may ask once
+        for steps in range(most, 0, -1):
             fitting = replace(self, steps=steps)
             if fitting.plan(processes).evaluations <= evaluations:
                 return fitting

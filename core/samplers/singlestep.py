@@ -1,9 +1,10 @@
-"""What samplers without memory share: the steps of a table, times by noise level, ancestral ends, the noise of a step."""
+"""What families of tables share: what rows remember, the steps of a table, times by noise level, ancestral ends, noises."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -45,6 +46,17 @@ def remembered(curve: Curve, i: int, estimate: Estimate) -> tuple[float, float]:
         return (0.0, 1.0)
     alpha, sigma = float(curve.alpha[i]), float(curve.sigma[i])
     return (1 / sigma, -alpha / sigma - (estimate == "flow"))
+
+
+def remembering(
+    curve: Curve, stages: Sequence[Stage], rows: Sequence[Coefficients], estimate: Estimate
+) -> list[Coefficients]:
+    """Rows that remember the estimate wherever they denoise; x_0 where alpha = 0, of which eps knows nothing."""
+    found = []
+    for i, (row, stage) in enumerate(zip(rows, stages, strict=True)):
+        told = stage.denoise and (curve.alpha[i] > 0 or estimate == "flow")
+        found.append(replace(row, remember=remembered(curve, i, estimate)) if told else row)
+    return found
 
 
 def ancestral(step: Curve, eta: float) -> tuple[float, float]:

@@ -14,6 +14,7 @@ from ..denoiser import Denoiser, as_time
 from ..objective import draw_noise
 from ..posterior import Posterior
 from ..state import Encoded, State
+from .checks import whole
 from .grids import Grid, UniformGrid
 from .moves import Ancestral, Move
 from .run import Hook, Progress
@@ -47,10 +48,8 @@ class SteppingSampler(Sampler):
     move: Move = field(default_factory=Ancestral)
 
     def __post_init__(self) -> None:
-        number = isinstance(self.steps, (int, float)) and not isinstance(self.steps, bool)
-        if not number or not float(self.steps).is_integer() or self.steps < 1:
-            raise ValueError(f"{type(self).__name__}: steps must be a whole number of at least 1, found {self.steps!r}")
-        object.__setattr__(self, "steps", int(self.steps))
+        super().__post_init__()
+        object.__setattr__(self, "steps", whole(self, "steps", self.steps))
 
     @property
     def noisy(self) -> bool:

@@ -9,7 +9,8 @@ from typing import Literal
 import numpy as np
 
 from ..schedules import Schedule
-from .adams import Adams, Step, check_order, divided
+from .adams import Adams, Step, divided
+from .checks import check_share
 from .plan import Coefficients, Curve, Stage, one_stage
 from .sampler import Exactness, TableSampler
 
@@ -34,12 +35,6 @@ class UniPC(TableSampler):
     order: Literal[1, 2, 3, 4] = 2
     variant: Literal["bh1", "bh2"] = "bh2"
     corrector: bool = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_order(self, self.order, 4)
-        if self.variant not in ("bh1", "bh2"):
-            raise ValueError(f"{self.name}: variant must be bh1 or bh2, found {self.variant!r}")
 
     @property
     def convergence(self) -> int:
@@ -94,10 +89,7 @@ class SASolver(TableSampler):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_order(self, self.predictor, 4, "predictor")
-        check_order(self, self.corrector, 4, "corrector", least=0)
-        if not 0 <= self.eta <= 1:
-            raise ValueError(f"{self.name}: eta must be in [0, 1], found {self.eta}")
+        check_share(self, "eta")
 
     @property
     def convergence(self) -> int:

@@ -145,7 +145,7 @@ def order_holds_at_another_fields_times(tried: Tried) -> str:
                 if tried.sampler.keeps_marginals:  # type: ignore[attr-defined]
                     worst.see(table[:, 0] - alpha, f"data, {words}, {steps} steps")
                     worst.see(np.linalg.norm(table[:, 1:], axis=1) - sigma, f"noise, {words}, {steps} steps")
-        order = _order(tried, schedule, stated, words, clock) if not found else None
+        order = _order(tried, schedule, stated, words, clock)
         found += [] if order is None else [f"{order:.2f} for {words}"]
     kept = worst.at_most(1e-9, "error in data or noise") if worst.seen else "does not keep marginals by its own word"
     return f"{kept}; order {', '.join(found)}"

@@ -116,7 +116,8 @@ def _generated(args: argparse.Namespace) -> tuple[dict[str, Any], Path, str]:
     train = items("train")
     windows, n = Windows.of([item.data for item in train]), args.n or 10_000
     real = windows([item.data for item in train])
-    columns = {"ours": (real, windows(draw(n=n))), "real halves": halves(real, args.seed)}
+    first, second = halves(real, args.seed)
+    columns = {"ours": (real, windows(draw(n=n))), "real halves": (first[:n], second[:n])}
     which = args.scores.split(",")
     tables = {}
     for column, pair in columns.items():

@@ -19,17 +19,35 @@ _EVALUATED = 256  # windows embedded at once
 Inputs = Callable[[Sequence[Sample]], Tensor]  # samples -> (n, T, K) float32 of order 1
 
 
+class Convolution(nn.Conv1d):
+    """A convolution of width 3 along T of (B, T, C), with `dilation` zeros on both sides, as one product.
+
+    Where the outer weights would meet zeros alone only the middle ones are used.
+    """
+
+    def __init__(self, inside: int, outside: int, dilation: int) -> None:
+        super().__init__(inside, outside, 3, dilation=dilation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, outside)."""
+        steps, (far,) = x.shape[1], self.dilation
+        if far >= steps:
+            return F.linear(x, self.weight[..., 1], self.bias)
+        wide = F.pad(x, (0, 0, far, far))
+        near = torch.cat([wide[:, i * far : i * far + steps] for i in range(3)], 2)
+        return F.linear(near, self.weight.transpose(1, 2).flatten(1), self.bias)
+
+
 class Residual(nn.Module):
-    """Two convolutions of width 3 with equal dilation and a path around them; the length is kept."""
+    """Two convolutions with equal dilation and a path around them; the length is kept."""
 
     def __init__(self, inside: int, outside: int, dilation: int, last: bool) -> None:
         super().__init__()
-        self.first = nn.Conv1d(inside, outside, 3, padding=dilation, dilation=dilation)
-        self.second = nn.Conv1d(outside, outside, 3, padding=dilation, dilation=dilation)
-        self.around = nn.Conv1d(inside, outside, 1) if last or inside != outside else nn.Identity()
+        self.first, self.second = Convolution(inside, outside, dilation), Convolution(outside, outside, dilation)
+        self.around = nn.Linear(inside, outside) if last or inside != outside else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, outside, T) from (B, inside, T)."""
+        """(B, T, outside) from (B, T, inside)."""
         return self.around(x) + self.second(F.gelu(self.first(F.gelu(x))))
 
 
@@ -55,7 +73,7 @@ class Encoder(nn.Module):
         observed = torch.isfinite(x).all(-1, keepdim=True)
         x = self.enter(torch.where(observed, x, 0.0)) * observed
         x = x if seen is None else x * seen.unsqueeze(-1)
-        return self.dropout(self.blocks(x.transpose(1, 2))).transpose(1, 2)
+        return self.dropout(self.blocks(x))
 
     def whole(self, x: Tensor) -> Tensor:
         """(B, features) of whole windows: the largest value over the steps."""
@@ -78,7 +96,12 @@ def contrastive_loss(a: Tensor, b: Tensor) -> Tensor:
         scales += 1
         if a.shape[1] == 1:
             return total / scales
-        a, b = (F.max_pool1d(x.transpose(1, 2), 2).transpose(1, 2) for x in (a, b))
+        a, b = (_halved(x) for x in (a, b))
+
+
+def _halved(x: Tensor) -> Tensor:
+    """(B, T // 2, D): the larger of each two neighbouring steps."""
+    return torch.maximum(x[:, 0 : x.shape[1] // 2 * 2 : 2], x[:, 1::2])
 
 
 def _contrast(a: Tensor, b: Tensor) -> Tensor:

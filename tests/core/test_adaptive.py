@@ -304,8 +304,11 @@ def test_what_does_not_arrive_is_named():
     ("make", "words"),
     [
         (lambda: Dopri5(rtol=-1), "rtol must be at least 0"),
-        (lambda: Dopri5(atol=0), "atol above 0"),
+        (lambda: Dopri5(atol=0), "atol must be above 0"),
         (lambda: Dopri5(max_steps=0), "max_steps must be"),
+        (lambda: Dopri5(max_steps=math.inf), "max_steps must be a whole number"),
+        (lambda: DPMAdaptive(sigma_max=math.inf), "sigma_max must be above 0 and finite"),
+        (lambda: DPMAdaptive(icoeff=math.nan), "must be finite"),
         (lambda: DPMAdaptive(order=4), "order must be 2 or 3, found 4"),
         (lambda: DPMAdaptive(sigma_min=2, sigma_max=1), "sigma_min < sigma_max"),
         (lambda: DPMAdaptive(accept_safety=1.5), "accept_safety"),

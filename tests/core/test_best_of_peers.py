@@ -1,8 +1,10 @@
 """The best of ours beside the best of diffusers and azula, at equal calls of an exact denoiser."""
 
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from itertools import product
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ from ornstein.core.compare import WORLDS, exact_flow
 from ornstein.core.objective import draw_noise
 from ornstein.core.parametrization import V
 from ornstein.core.processes import Gaussian
-from ornstein.core.samplers import run
+from ornstein.core.samplers import Grid, TableSampler, run
 from ornstein.core.schedules import LinearBeta
 
 diffusers = pytest.importorskip("diffusers")
@@ -138,10 +140,26 @@ def best_of_azula(world, budget: int) -> tuple[float, str]:
     return min(found)
 
 
+def tables() -> dict[str, TableSampler]:
+    """Every table of the registry, at every order that its class has: theirs are tried at two."""
+    found, _ = registered_samplers()
+    for name, sampler in list(found.items()):
+        for order in get_args(get_type_hints(type(sampler)).get("order")):
+            with suppress(ValueError):  # an option that this order does not have
+                found[f"{name}, order {order}"] = replace(sampler, order=order)
+    return found
+
+
+def grids() -> dict[str, Grid]:
+    """Every grid of the registry; those that end at a sigma_min also where theirs end, at the first of the betas."""
+    found = registered_grids()
+    ends = {name: grid for name, grid in found.items() if isinstance(getattr(grid, "sigma_min", None), float)}
+    return {**found, **{f"{name} to 0.01": replace(grid, sigma_min=0.01) for name, grid in ends.items()}}
+
+
 def best_of_ours(world, budget: int) -> tuple[float, str]:
     found = []
-    samplers, _ = registered_samplers()
-    for (name, sampler), (place, grid) in product(samplers.items(), registered_grids().items()):
+    for (name, sampler), (place, grid) in product(tables().items(), grids().items()):
         try:
             fitting = replace(sampler, grid=grid).within(budget, world.processes)
             plan = None if fitting is None else fitting.plan(world.processes)

@@ -288,3 +288,25 @@ def test_nonsense_is_refused():
     for coupling in (MinibatchOT(), Immiscible()):
         with pytest.raises(ValueError, match=r"no field has any \(a\): leave objective\.coupling out"):
             drawn(Objective(coupling=coupling), batch(4, fields=(A,)), (A,))
+
+
+def test_transport_counts_only_entries_of_known_truth():
+    for seed in range(5):
+        before = batch(n=5, tokens=2, seed=seed)
+        missing = torch.rand(before.state["x"].shape, generator=torch.Generator().manual_seed(seed)) < 0.5
+        encoded = replace(before, missing={"x": missing})
+        noise = drawn(Objective(), encoded)["x"]
+
+        def size(x, encoded=encoded, missing=missing):
+            return float(torch.where(missing, 0.0, encoded.state["x"] - x).square().sum())
+
+        best = min(size(noise[list(order)]) for order in itertools.permutations(range(5)))
+        assert size(drawn(Objective(coupling=MinibatchOT()), encoded)["x"]) == pytest.approx(best, rel=1e-6)
+
+
+def test_conditions_of_half_precision_are_told_apart():
+    encoded = batch(n=4, label=[0, 0, 1, 1])
+    label = encoded.cond["label"]
+    half = replace(encoded, cond={"label": replace(label, value=label.value.to(torch.bfloat16))})
+    found = (drawn(Objective(coupling=MinibatchOT()), e)["x"] for e in (encoded, half))
+    assert torch.equal(*found)

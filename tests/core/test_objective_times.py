@@ -178,3 +178,10 @@ def test_the_loss_counts_samples_by_their_importance():
 def test_nonsense_is_refused(build, words):
     with pytest.raises(ValueError, match=words):
         build()
+
+
+def test_history_keeps_its_precision_where_the_network_is_of_another():
+    aware = LossAware(bins=2, history=1).to(torch.bfloat16)
+    aware.observe(torch.tensor([0.1, 0.9], dtype=torch.float64), torch.tensor([1.001, 3.003]))
+    assert torch.equal(aware.squares.sqrt().float(), torch.tensor([[1.001], [3.003]]))
+    assert aware.focus(torch.tensor([0.3], dtype=torch.float64))[0].dtype == torch.float64

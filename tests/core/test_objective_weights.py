@@ -333,3 +333,16 @@ def test_a_learned_schedule_needs_the_bound():
 def test_nonsense_is_refused(build, words):
     with pytest.raises(ValueError, match=words):
         build()
+
+
+@pytest.mark.parametrize("build", [lambda: P2(gamma=math.nan), lambda: Likelihood(math.nan), lambda: MinSNR(math.inf)])
+def test_numbers_that_are_none_are_refused(build):
+    with pytest.raises(ValueError, match="must"):
+        build()
+
+
+def test_uncertainty_serves_a_network_of_half_precision():
+    weight = LearnedUncertainty()
+    weight.prepare(["x"])
+    weight = weight.to(torch.bfloat16)
+    assert weight.settle("x", torch.ones(2), torch.tensor([0.1, 0.5], dtype=torch.float64)).tolist() == [1.0, 1.0]

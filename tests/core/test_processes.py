@@ -236,3 +236,13 @@ def test_the_clock_of_the_network_is_log_sigma_over_alpha_and_finite():
 def test_nonsense_is_refused(build, words):
     with pytest.raises(ValueError, match=words):
         build()
+
+
+def test_what_inference_has_kept_serves_gradients_too():
+    process, t = Gaussian(VP(), V()), torch.tensor(0.123456, dtype=torch.float64)
+    with torch.inference_mode():
+        process.at(t)
+    output = torch.ones(1, 2, 1, requires_grad=True)
+    view = process.view(Field("x", "continuous", 1, process), output, torch.ones(1, 2, 1), t)
+    (gradient,) = torch.autograd.grad(view.v.sum(), output)
+    torch.testing.assert_close(gradient, torch.ones_like(gradient))  # v is the output itself

@@ -1,5 +1,7 @@
 """The executor: pure, blind to batch and padding, equal to its table, one clock for all kinds of fields."""
 
+import re
+
 import pytest
 import torch
 from ornstein.core import rng
@@ -279,3 +281,22 @@ def test_fields_of_different_schedules_each_follow_their_own():
     plan = DDIM(7).plan({"x": one, "y": two})
     alone = DDIM(7).plan({"y": two})
     assert [r.fields["y"] for r in plan.rows] == [r.fields["y"] for r in alone.rows]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"index": torch.arange(1)}, "index: 3 sample numbers are needed, found shape (1,)"),
+        ({"prior": {}}, "prior: noise for the fields x is needed, found none"),
+        ({"prior": {"y": torch.zeros(3)}}, "fields x is needed, found y"),
+    ],
+)
+def test_what_does_not_fit_the_batch_is_refused(options, words):
+    world = point_mass(torch.zeros(2, 1), Gaussian(VP(), V()))
+    with pytest.raises(ValueError, match=re.escape(words)):
+        DDIM(3).run(world, world.blank(3), seed=0, **options)
+
+
+def test_a_path_without_a_gaussian_field_is_refused():
+    with pytest.raises(ValueError, match="a path is for Gaussian fields"):
+        DDIM(3, path=True).plan({"a": Masked()})

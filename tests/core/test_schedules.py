@@ -497,7 +497,7 @@ def test_a_learned_schedule_belongs_to_its_denoiser(tmp_path):
         denoiser = build(held)
         assert set(schedule.parameters()) <= set(denoiser.parameters())
         twin = copy.deepcopy(denoiser)
-        inner = next(iter(twin.schedules["x"]))
+        inner = next(iter(twin.schedules["of_x"]))
         assert inner is not schedule
         assert twin.processes["x"].schedule in (inner, Shifted(inner, 2.0))
         save(denoiser, tmp_path)
@@ -556,3 +556,12 @@ def test_rectified_is_a_straight_line():
 def test_the_package_exports_what_the_registry_lists():
     for name in registry.TABLE["schedule"]:
         assert registry.class_of("schedule", name).__name__ in schedules.__all__
+
+
+def test_a_clock_that_is_never_so_noisy_rests_at_its_end():
+    schedule = Retimed(Cosine(), VP(), Rectified())  # VP ends at a log-SNR above -11, Rectified has no end
+    t = torch.tensor([0.5, 0.999], dtype=torch.float64, requires_grad=True)
+    for value, rate in ((schedule.alpha, schedule.d_alpha), (schedule.sigma, schedule.d_sigma)):
+        (slope,) = torch.autograd.grad(value(t).sum(), t)
+        torch.testing.assert_close(rate(t), slope)
+    assert schedule.d_alpha(t)[1] == schedule.d_log_snr(t)[1] == 0

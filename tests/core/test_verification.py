@@ -539,3 +539,8 @@ def test_a_report_can_be_kept():
     report = verify(VP())
     assert report == Report(report.subject, report.results)
     assert np.isfinite(len(str(report)))
+
+
+def test_noise_of_one_path_is_told_from_its_sum():
+    report = verify(DDIM(5, eta=1.0, path=True), schedules=[VP()])
+    assert report["point_mass_has_its_std"].status == "passed", report

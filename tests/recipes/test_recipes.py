@@ -11,17 +11,44 @@ RECIPES = [name for name, recipe in providers.recipes().items() if recipe.owner 
 HEADER = ("data", "numbers", "hardware", "minutes")
 
 
-@pytest.fixture
-def data(tmp_path):
-    """Words that give a recipe the data it leaves to the user: a folder of two classes."""
+def pictures(folder):
+    """A folder of two classes."""
     from PIL import Image
 
     rng = np.random.default_rng(0)
     for i in range(24):
-        path = tmp_path / "data" / "ab"[i % 2] / f"{i}.png"
+        path = folder / "ab"[i % 2] / f"{i}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(path)
-    return {"data.root": f"data.root={tmp_path / 'data'}"}
+    return folder
+
+
+def series(folder):
+    """A table of 700 hours, whose columns are those of recipes that name theirs."""
+    import pandas as pd
+
+    hours = pd.date_range("2024-01-01", periods=700, freq="h")
+    table = pd.DataFrame({"year": hours.year, "month": hours.month, "day": hours.day, "hour": hours.hour})
+    for name in ("pm2.5", "DEWP", "TEMP", "PRES", "Iws"):
+        table[name] = np.random.default_rng(len(name)).normal(size=700)
+    folder.mkdir()
+    table.assign(cbwd=["NW", "SE"] * 350).to_csv(folder / "impute.csv", index=False)
+    table.drop(columns=["year", "month", "day", "hour"]).assign(date=hours).to_csv(folder / "any.csv", index=False)
+    return folder
+
+
+@pytest.fixture
+def data(tmp_path):
+    """What a recipe leaves to the user, by the recipe's name."""
+
+    def words(name):
+        modality, _, recipe = name.partition("/")
+        root = {"image": pictures, "timeseries": series}[modality](tmp_path / "data")
+        if modality == "timeseries":
+            root = root / ("impute.csv" if recipe == "impute" else "any.csv")
+        return {"data.root": f"data.root={root}"}
+
+    return words
 
 
 def left_open(recipe):
@@ -31,7 +58,7 @@ def left_open(recipe):
 
 
 def words_for(recipe, data):
-    return [data[key] for key in left_open(recipe)]
+    return [data(recipe.name)[key] for key in left_open(recipe)]
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -13,7 +13,7 @@ def test_the_table_and_the_files(ornstein, tmp_path):
         "compare", "samplers", *FEW, "--names", "ddim, euler,ddpm", "--evaluations", "3,2", "--out", out
     )
     assert code == 0
-    assert text.startswith("grid log_snr 304. line, schedule VP")
+    assert text.startswith("grid log_snr from t = 1, world line, schedule VP")
     assert "the same as ddim here: euler" in text
     rows = list(csv.DictReader((out / "compare.csv").open()))
     assert [(row["sampler"], row["evaluations"], row["used"]) for row in rows] == [

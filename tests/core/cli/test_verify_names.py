@@ -55,7 +55,7 @@ def test_a_class_that_is_being_written(ornstein, mine, name, code):
 
 REFUSED = [
     (["sampler", "dimm"], "ddim"),
-    (["sampler", "maskgit"], "ornstein list sampler"),
+    (["sampler", "maskgit"], "verify sampler ddpm"),
     (["grid", "karras"], "choose from guidance"),
     (["schedule", "torch.nn.Linear"], "is no Schedule"),
     (["sampler", "ornstein.core.schedules.VP"], "is no Sampler"),

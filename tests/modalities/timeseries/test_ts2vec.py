@@ -69,7 +69,14 @@ def test_the_network_is_that_of_the_paper():
     encoder = ts2vec.Encoder(7)
     assert [block.first.dilation[0] for block in encoder.blocks] == [2**i for i in range(11)]
     assert encoder.whole(torch.randn(3, 24, 7)).shape == (3, 320)
-    assert sum(isinstance(block.around, torch.nn.Conv1d) for block in encoder.blocks) == 1
+    assert sum(isinstance(block.around, torch.nn.Linear) for block in encoder.blocks) == 1
+
+
+@pytest.mark.parametrize("dilation", [1, 2, 5, 8, 12, 40])
+def test_a_convolution_is_that_of_torch(dilation):
+    layer, x = ts2vec.Convolution(3, 5, dilation), torch.randn(2, 12, 3)
+    plain = F.conv1d(x.transpose(1, 2), layer.weight, layer.bias, padding=dilation, dilation=dilation).transpose(1, 2)
+    assert torch.allclose(layer(x), plain, atol=1e-6)
 
 
 def test_an_unobserved_step_is_a_hidden_one():

@@ -134,7 +134,18 @@ def _noticed(copy: Path, environment: dict[str, str], number: int) -> bool:
     path.write_text(text.replace(fault.before, fault.after), encoding="utf-8")
     started = time.monotonic()
     tests = [f"tests/core/test_{word}.py" for word in fault.tests.split()]
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not gpu and not slow", "-p", "no:cacheprovider", *tests]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-x",
+        "-q",
+        "-m",
+        "not gpu and not slow",
+        "-p",
+        "no:cacheprovider",
+        *tests,
+    ]
     try:
         done = subprocess.run(command, env=environment, cwd=copy, capture_output=True, text=True)
     finally:
@@ -142,7 +153,10 @@ def _noticed(copy: Path, environment: dict[str, str], number: int) -> bool:
     witness = re.search(r"^(FAILED|ERROR) (.*)$", done.stdout, re.MULTILINE)
     word = "noticed " if done.returncode == 1 or witness else "SURVIVED"
     seconds = time.monotonic() - started
-    print(f"{number:3d} {word} {seconds:4.0f} s  {fault.file}: {witness.group(2)[:90] if witness else fault.after[:70]}", flush=True)
+    print(
+        f"{number:3d} {word} {seconds:4.0f} s  {fault.file}: {witness.group(2)[:90] if witness else fault.after[:70]}",
+        flush=True,
+    )
     return word != "SURVIVED"
 
 

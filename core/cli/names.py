@@ -67,12 +67,10 @@ def to_classes(tree: Any, path: tuple[str, ...] = (), above: str | None = None) 
             raise LookupError(f"{where} has no name; choices: {', '.join(sorted(_names(group)))}")
         return {key: to_classes(value, (*path, key), group) for key, value in tree.items()}
     given = {key: value for key, value in tree.items() if key != "name"}
-    if where in FIXED:
-        found, options = FIXED[where], {}
-    else:
-        found, options = class_path(str(group), tree["name"], where), _options(str(group), tree["name"])
-    args = {key: to_classes(value, (*path, key)) for key, value in {**options, **given}.items()}
-    return {"class_path": found, "init_args": args}
+    if where not in FIXED:
+        given = {**_options(str(group), tree["name"]), **given}
+    args = {key: to_classes(value, (*path, key)) for key, value in given.items()}
+    return {"class_path": FIXED.get(where) or class_path(str(group), tree["name"], where), "init_args": args}
 
 
 def to_names(tree: Any, path: tuple[str, ...] = (), above: str | None = None) -> Any:

@@ -117,4 +117,4 @@ def _at_number(process: Gaussian, t: float) -> tuple[Point, Solution]:
     """The point in float64 on the host, which goes with tensors of any device and dtype, and the solution in numbers."""
     with torch.inference_mode(False):  # what is kept must serve gradients too, whoever asks first
         at = _point(process, torch.tensor(t, dtype=torch.float64))
-        return at, Solution(*(x.item() for x in process.parametrization.solve(at)))
+        return at, Solution(*(float(x) for x in process.parametrization.solve(at)))

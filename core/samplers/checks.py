@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from numbers import Real
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeGuard, get_args, get_origin, get_type_hints
+
+import numpy as np
 
 
 def check_choices(owner: object) -> None:
@@ -14,7 +15,8 @@ def check_choices(owner: object) -> None:
     Raises:
         ValueError: as it says.
     """
-    for name, choices in _choices(type(owner)).items():
+    cls: Any = type(owner)
+    for name, choices in _choices(cls).items():
         value = getattr(owner, name)
         if isinstance(value, bool | float) or value not in choices:
             words = [str(choice) for choice in choices]
@@ -23,7 +25,7 @@ def check_choices(owner: object) -> None:
 
 
 @lru_cache
-def _choices(cls: type) -> dict[str, tuple[Any, ...]]:
+def _choices(cls: Any) -> dict[str, tuple[Any, ...]]:
     """The arguments of a class that are chosen from a list."""
     try:
         hints = get_type_hints(cls)
@@ -38,7 +40,7 @@ def whole(owner: object, name: str, value: object) -> int:
     Raises:
         ValueError: anything else.
     """
-    if isinstance(value, Real) and not isinstance(value, bool) and float(value).is_integer() and value >= 1:
+    if _is_number(value) and not isinstance(value, bool) and float(value).is_integer() and value >= 1:
         return int(value)
     raise ValueError(f"{type(owner).__name__}: {name} must be a whole number of at least 1, found {value!r}")
 
@@ -50,7 +52,7 @@ def check_share(owner: object, name: str) -> None:
         ValueError: as it says.
     """
     value = getattr(owner, name)
-    if not (isinstance(value, Real) and 0 <= value <= 1):
+    if not (_is_number(value) and 0 <= value <= 1):
         raise ValueError(f"{type(owner).__name__}: {name} must be in [0, 1], found {value!r}")
 
 
@@ -62,5 +64,10 @@ def check_positive(owner: object, *names: str) -> None:
     """
     for name in names:
         value = getattr(owner, name)
-        if not (isinstance(value, Real) and 0 < value < math.inf):
+        if not (_is_number(value) and 0 < value < math.inf):
             raise ValueError(f"{type(owner).__name__}: {name} must be above 0 and finite, found {value!r}")
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    """Whether a value is one number."""
+    return isinstance(value, int | float | np.integer | np.floating)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,9 +21,9 @@ class Numbers(NamedTuple):
     """The coefficients of one field in one frame: numbers, or tensors that broadcast with the field."""
 
     a: float | Tensor
-    b: tuple[float, ...] | tuple[Tensor, ...]
-    c: tuple[float, ...] | tuple[Tensor, ...]
-    remember: tuple[float, float] | tuple[Tensor, Tensor]
+    b: tuple[float | Tensor, ...]
+    c: tuple[float | Tensor, ...]
+    remember: tuple[float | Tensor, float | Tensor]
 
 
 @dataclass(frozen=True)
@@ -105,16 +105,18 @@ class TokenFrames:
             at = {name: self._rows(f, last, now) for name, f in self.fields.items()}
             pick = {name: (r.clamp(min=0), r >= 0) for name, r in at.items()}
             moving = {name: self._to(f, at[name] > 0) for name, f in self.fields.items()}
-            marks = {
-                mark: {name: self._to(self.fields[name], table[r] & visits) for name, (r, visits) in pick.items()}
-                for mark, table in (("remembers", self.denoises), ("ends", self.stage_ends), ("begins", self.starts))
-            }
+            remembers, ends, begins = (
+                {name: self._to(self.fields[name], table[r] & visits) for name, (r, visits) in pick.items()}
+                for table in (self.denoises, self.stage_ends, self.starts)
+            )
             yield Frame(
                 self.times[now.clamp(min=0)].expand(self.encoded.batch, -1),
                 {name: self._numbers(name, pick[name][0]) for name in self.tables},
                 {name: self.times[self._to(f, self._current(f, now))] for name, f in self.fields.items()},
                 moving,
-                **marks,
+                remembers,
+                ends,
+                begins,
                 moves=any(row > 0 for row in visited),
                 denoise=any(stages[row].denoise for row in visited),
                 fresh=any(row > 0 and stages[row - 1].end for row in visited),
@@ -168,13 +170,13 @@ def _check(plan: Plan, denoiser: Denoiser) -> None:
         raise ValueError(f"tokens={plan.tokens}: {plan.name} goes back in time, where a pair has no row of its own")
 
 
-def choose(which: bool | Tensor, new: float | Tensor, old: float | Tensor) -> Tensor:
+def choose(which: bool | Tensor, new: Any, old: Any) -> Any:
     """`new` where `which`, else `old`; without looking where all or none is asked for."""
     if which is True:
-        return new  # type: ignore[return-value]
+        return new
     if which is False:
-        return old  # type: ignore[return-value]
-    return torch.where(which, new, old)  # type: ignore[arg-type]
+        return old
+    return torch.where(which, new, old)
 
 
 class Noise:
@@ -184,7 +186,7 @@ class Noise:
         self._plan, self._denoiser, self._encoded, self._seed, self._index = plan, denoiser, encoded, seed, index
         self._counts = {name: plan.noises(name) for name in denoiser.fields}
         self._path = Path(denoiser, encoded, seed, index) if plan.path else None
-        self._step, self._spans = 0, ()  # type: ignore[var-annotated]
+        self._step, self._spans = 0, tuple[tuple[float, float], ...]()
         self._drawn: dict[tuple[str, int], Tensor] = {}
 
     def begin(self, frame: Frame) -> None:

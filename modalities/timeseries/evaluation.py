@@ -261,8 +261,12 @@ def _stand_in(candidate: Judged, reference: Judged, context: Context) -> Judged:
     held = {id(sample) for sample in context.held_out.samples}
     if any(id(sample) not in held for sample in candidate.samples):
         return candidate
-    rows = generator(context.seed, "evaluation", "stand-in").permutation(len(reference))
-    return reference.take([int(rows[i % len(rows)]) for i in range(len(candidate))])
+
+    def drawn(_: Sequence[Series]) -> Tensor:
+        order = generator(context.seed, "evaluation", "stand-in").permutation(len(reference))
+        return torch.from_numpy(np.resize(order, len(candidate)))
+
+    return reference.take(candidate.rows("stand-in", drawn).tolist())  # parts of the candidate keep their own
 
 
 def _scaled(windows: Windows, judged: Judged) -> Tensor:

@@ -61,8 +61,8 @@ def published_table(
 ) -> dict[str, Score]:
     """Context-FID, correlational, discriminative and predictive score, each evaluated `seeds` times.
 
-    Both sets count with the smaller of their numbers of windows, since each score but the predictive one depends on it; the
-    larger is thinned evenly by a seeded choice.
+    As published, correlations and predictions use all windows. The other two depend on the number of windows: there the larger
+    set is thinned to the smaller by a seeded choice.
 
     Args:
         real, generated: (n, T, K) and (m, T, K), float32, every channel scaled to [0, 1] by the real windows' range.
@@ -76,16 +76,16 @@ def published_table(
     if unknown or seeds < 1:
         raise ValueError(f"scores are {', '.join(SCORES)}, evaluated at least once; found {unknown}, {seeds} times")
     n = min(len(real), len(generated))
-    real, generated = _thinned(real, n, seed, "real"), _thinned(generated, n, seed, "generated")
+    few, made = _thinned(real, n, seed, "real"), _thinned(generated, n, seed, "generated")
     measured: dict[str, Callable[[], list[float]]] = {
-        "Context-FID": lambda: [context_fid(real, generated, seed + i) for i in range(seeds)],
+        "Context-FID": lambda: [context_fid(few, made, seed + i) for i in range(seeds)],
         "correlational": lambda: scores.correlational_scores(real, generated, seeds, seed),
-        "discriminative": lambda: scores.discriminative_scores(real, generated, seeds, seed),
+        "discriminative": lambda: scores.discriminative_scores(few, made, seeds, seed),
         "predictive": lambda: scores.predictive_scores(real, generated, seeds, seed),
     }
     table = {}
     for name in which:
-        progress(f"{name}, {seeds} evaluations on {n:,} windows")
+        progress(f"{name}, {seeds} evaluations")
         table[name] = Score(tuple(measured[name]()))
     return table
 

@@ -17,7 +17,9 @@ from ornstein.core.schedules import EDM, VP, Rectified
 def test_the_exact_flow_is_the_closed_form_of_a_gaussian(schedule):
     """The standardised value stays; from t = 1, where the prior is taken for the state."""
     process = Gaussian(schedule, V())
-    world = GaussianWorld(torch.tensor([[0.7]], dtype=torch.float64), torch.tensor([[0.09]], dtype=torch.float64), process)
+    world = GaussianWorld(
+        torch.tensor([[0.7]], dtype=torch.float64), torch.tensor([[0.09]], dtype=torch.float64), process
+    )
     start = []
     end = exact_flow(world, 16, 0)
     RK4(1).run(world, world.blank(16), seed=0, hooks=[lambda at: start.append(at.state["x"])])

@@ -83,6 +83,17 @@ def test_the_real_column_of_held_out_scores_sets_training_windows_against_them(t
     assert table["discriminative score, held-out"]["real"] < 0.2
 
 
+def test_parts_of_the_real_column_keep_their_own_training_windows():
+    train, held = judged(series(30, 0)), judged(series(20, 1))
+    context = Context(held, None, 0)
+    real = held.take(range(20))
+    whole = evaluation._stand_in(real, train, context).samples
+    part = evaluation._stand_in(real.take([3, 7]), train, context).samples
+    assert [id(sample) for sample in part] == [id(whole[3]), id(whole[7])]
+    ours = judged(series(20, 2))
+    assert evaluation._stand_in(ours, train, context) is ours
+
+
 def test_scale_and_length_are_those_of_the_training_windows():
     longer = [*series(5, 0), *series(5, 1, steps=20)]
     longer[0].values[3:5, 1] = np.nan

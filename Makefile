@@ -10,13 +10,14 @@ FAST := not slow and not gpu and not benchmark_ratio
 RUN := runs/image/latest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all bench lint types docs
+.PHONY: help demo test test-all bench faults lint types docs
 
 help:
 	@echo "make demo      train on real digits, sample, evaluate (minutes on 2 cores)"
 	@echo "make test      the fast tests"
 	@echo "make test-all  every test but the ratios of times"
 	@echo "make bench     ratios of times against plain PyTorch and peers; run it on a quiet machine"
+	@echo "make faults    plant 50 faults in the mathematics, one by one, and see the tests notice (a quarter of an hour)"
 	@echo "make lint      ruff (rules and format), then types"
 	@echo "make types     mypy on the installed package"
 	@echo "make docs      build the documentation into site/"
@@ -47,6 +48,9 @@ test-all: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m benchmark_ratio -s tests/benchmarks
+
+faults: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python tests/faults.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -266,6 +266,12 @@ class Encoded:
         """B."""
         return self.layout.mask.shape[0]
 
+    def open(self, f: Field) -> Tensor:
+        """Which entries of f are real and unknown, broadcastable to it."""
+        real = field_mask(f, self.mask)
+        bits = None if self.known is None else self.known.bits.get(f.name)
+        return real if bits is None else real & ~bits
+
     def rows(self, start: int, stop: int) -> Encoded:
         """Samples start..stop-1; lists in `aux` are cut alike."""
         return Encoded(

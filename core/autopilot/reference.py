@@ -18,7 +18,7 @@ from ..samplers import DDIM, Curve, DPMpp, ListGrid
 from ..samplers.grids.noise import top_noise
 from ..samplers.run import Progress
 from ..schedules import Schedule
-from ..state import Conditions, Encoded, Known, Layout, State, expand_time, field_mask
+from ..state import Conditions, Encoded, Known, Layout, State, expand_time
 
 # sigma / alpha between which the fine steps lie, in units of the data's standard deviation
 _LOW, _HIGH = 0.002, 160.0
@@ -134,7 +134,7 @@ def measure(denoiser: Denoiser, encoded: Encoded, *, seed: int = 0, nodes: int =
     clock = next(iter(gaussians(denoiser).values()))
     if any(f.kind == "categorical" for f in denoiser.fields.values()):
         denoiser = _Frozen(denoiser, encoded, seed)
-    counted = {name: _counted(denoiser, encoded, name) for name in gaussians(denoiser)}
+    counted = {name: encoded.open(denoiser.fields[name]) for name in gaussians(denoiser)}
     y, slope, times = _trajectory(denoiser, encoded, seed, _fine_times(clock, nodes))
     rough = _trajectory(denoiser, encoded, seed, _fine_times(clock, nodes // 2))
     wrong = [name for name, x in y.items() if not torch.isfinite(x[:, counted[name].expand_as(x[0])]).all()]
@@ -176,13 +176,6 @@ def _fine_times(clock: Gaussian, nodes: int) -> np.ndarray:
     levels = np.linspace(np.log(high), np.log(_LOW * clock.sigma_data), nodes - 1)
     inner = clock.schedule.t_of(torch.from_numpy(-2 * levels)).numpy()
     return np.concatenate([[1.0], inner[inner < 1 - 1e-9], [0.0]])
-
-
-def _counted(denoiser: Denoiser, encoded: Encoded, name: str) -> Tensor:
-    """Which entries of a field are real and unknown."""
-    counted = field_mask(denoiser.fields[name], encoded.mask)
-    bits = None if encoded.known is None else encoded.known.bits.get(name)
-    return counted if bits is None else counted & ~bits
 
 
 def _std(x: Tensor, counted: Tensor) -> float:

@@ -11,7 +11,7 @@ from torch import Tensor
 from .. import rng
 from ..denoiser import Denoiser
 from ..processes import Gaussian
-from ..state import Encoded, Field, Known, State, field_mask
+from ..state import Encoded, Field, Known, State
 
 
 @dataclass(frozen=True)
@@ -98,15 +98,12 @@ def gaussian_fields(denoiser: Denoiser) -> tuple[str, ...]:
 
 def counted_entries(f: Field, encoded: Encoded) -> Tensor:
     """Entries that carry loss: real, unknown, of known truth, each pair once."""
-    mask, missing = encoded.mask, encoded.missing.get(f.name)
-    counted = field_mask(f, mask)
+    counted, missing = encoded.open(f), encoded.missing.get(f.name)
     if f.axes == "pair":
-        upper = torch.ones(mask.shape[1], mask.shape[1], dtype=torch.bool, device=mask.device).triu(1)
+        n = encoded.mask.shape[1]
+        upper = torch.ones(n, n, dtype=torch.bool, device=encoded.mask.device).triu(1)
         counted = counted & (upper[..., None] if f.kind == "continuous" else upper)
-    if missing is not None:
-        counted = counted & ~missing
-    bits = known_bits(encoded.known, f.name)
-    return counted if bits is None else counted & ~bits
+    return counted if missing is None else counted & ~missing
 
 
 def known_bits(known: Known | None, name: str) -> Tensor | None:

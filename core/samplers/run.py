@@ -12,7 +12,7 @@ from ..denoiser import Denoiser, as_time, place_known
 from ..objective import draw_noise
 from ..posterior import Continuous, Posterior, Term, View, linear
 from ..processes import CategoricalProcess
-from ..state import Encoded, Field, State, expand_time, field_mask
+from ..state import Encoded, Field, State, expand_time
 from .frames import Noise, Numbers, choose, frames_of
 from .plan import Plan
 
@@ -76,7 +76,7 @@ def run(
     length = plan.memory
     memory: dict[str, list[Estimate]] = {name: [] for name in plan.rows[0].fields}
     places: dict[str, float | Tensor] = dict.fromkeys(state, plan.rows[0].stage.time)
-    open_entries = _open_entries(denoiser, encoded)
+    open_entries = {name: encoded.open(f) for name, f in denoiser.fields.items() if name not in memory}
     for i, frame in enumerate(frames):
         noise.begin(frame)
         if frame.moves:
@@ -153,14 +153,3 @@ def _continuous(view: View) -> Continuous:
 def _entry_time(f: Field, place: float | Tensor, mask: Tensor) -> Tensor:
     """The times of the entries of a categorical field."""
     return place if isinstance(place, Tensor) else expand_time(as_time(place, mask), f)
-
-
-def _open_entries(denoiser: Denoiser, encoded: Encoded) -> dict[str, Tensor]:
-    """Of each categorical field, which entries are real and unknown."""
-    entries = {}
-    for name, f in denoiser.fields.items():
-        if f.kind == "categorical":
-            real = field_mask(f, encoded.mask)
-            bits = None if encoded.known is None else encoded.known.bits.get(name)
-            entries[name] = real if bits is None else real & ~bits
-    return entries

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from ..denoiser import Denoiser, as_time, place_known
-from ..objective import draw_noise
 from ..parametrization import Point
 from ..posterior import Continuous, Posterior
 from ..processes import CategoricalProcess, Gaussian, Process
-from ..state import Encoded, State, expand_time, field_mask
+from ..state import Encoded, State, expand_time
 from .moves import Ancestral, Move
+from .run import beginning
 
 if TYPE_CHECKING:
     from .run import Hook, Progress
@@ -48,11 +47,9 @@ class Walk:
     ) -> None:
         self.denoiser, self.encoded, self.move, self.seed, self.hooks = denoiser, encoded, move, seed, tuple(hooks)
         self.gaussian, self.categorical = _split(name, denoiser.processes, move)
-        device = encoded.mask.device
         self.times = as_time(0.0, encoded.mask).dtype
-        self.index = torch.arange(encoded.batch, device=device) if index is None else index.to(device)
-        self.own = prior or draw_noise(denoiser, encoded, seed, self.index, "prior")
-        self.open = {name: self._open(name) for name in denoiser.fields}
+        self.index, self.own = beginning(denoiser, encoded, seed, index, prior)
+        self.open = {name: encoded.open(f) for name, f in denoiser.fields.items()}
 
     def start(self, t: Tensor) -> State:
         """The noised state at t (B,), given entries in place."""
@@ -97,12 +94,6 @@ class Walk:
     def at(self, name: str, values: Tensor) -> Tensor:
         """(B,) values to broadcast with a continuous field, in its dtype."""
         return expand_time(values, self.denoiser.fields[name]).to(self.encoded.state[name].dtype)
-
-    def _open(self, name: str) -> Tensor:
-        """Which entries of a field are real and unknown."""
-        known, real = self.encoded.known, field_mask(self.denoiser.fields[name], self.encoded.mask)
-        bits = None if known is None else known.bits.get(name)
-        return real if bits is None else real & ~bits
 
 
 def _split(

@@ -80,7 +80,7 @@ def predictive_errors(
 
     Source: as `discriminative_scores`.
     """
-    _balanced(real, generated)
+    _balanced(real, generated, least=2)
     channels = generated.shape[-1]
     told = slice(0, max(channels - 1, 1))
     rows = [torch.arange(len(generated))] * runs
@@ -147,7 +147,7 @@ def _discriminators(
     return trained(len(of_real), channels, max(channels // 2, 1), loss, iterations, seed, "discriminator")
 
 
-def _balanced(real: Tensor, generated: Tensor) -> int:
+def _balanced(real: Tensor, generated: Tensor, least: int = 10) -> int:
     """The smaller number of windows.
 
     Raises:
@@ -157,9 +157,9 @@ def _balanced(real: Tensor, generated: Tensor) -> int:
         raise ValueError(
             f"windows (n, T, K) of one shape are compared; found real {tuple(real.shape)}, generated {tuple(generated.shape)}"
         )
-    if min(len(real), len(generated)) < 10 or real.shape[1] < 2:
+    if min(len(real), len(generated)) < least or real.shape[1] < 2:
         raise ValueError(
-            f"{len(real)} real and {len(generated)} generated windows of {real.shape[1]} steps: at least 10 of each, "
+            f"{len(real)} real and {len(generated)} generated windows of {real.shape[1]} steps: at least {least} of each, "
             "of 2 steps, are needed"
         )
     if not bool(torch.isfinite(real).all() and torch.isfinite(generated).all()):

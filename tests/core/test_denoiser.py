@@ -166,3 +166,9 @@ def test_another_process_may_be_chosen_for_a_field():
 def test_processes_that_do_not_fit_are_refused(processes, words):
     with pytest.raises(ValueError, match=words):
         NeuralDenoiser(Shown(FIELDS), FIELDS, processes=processes)
+
+
+@pytest.mark.parametrize("name", ["values", "keys", "items", "forward", "training"])
+def test_a_field_may_have_any_name(name):
+    f = Field(name, "continuous", 1, Gaussian())
+    assert list(NeuralDenoiser(Shown((f,)), (f,)).fields) == [name]

@@ -1,6 +1,7 @@
 """The loss: where its times lie, what its weights are, what it counts, and what minimises it."""
 
 import math
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -292,3 +293,20 @@ def test_what_a_process_adds_is_weighed_by_it_alone():
     x_t = (1 - t) * encoded.state["x"] + t * draw.noise["x"]
     expected = [(x[:size] ** 2).mean() for x, size in zip(x_t, encoded.mask.sum(1), strict=True)]
     torch.testing.assert_close(losses[1] - losses[0], torch.stack(expected))
+
+
+def test_entries_of_unknown_truth_carry_no_loss():
+    """Whatever stands there, the loss is the mean over the others, and their gradient is untouched."""
+    denoiser, encoded = batch(one_field())
+    missing = torch.zeros_like(encoded.state["x"], dtype=torch.bool)
+    missing[:, 1] = True
+    objective, index = Objective(), torch.arange(8)
+    gapped = replace(encoded, missing={"x": missing})
+    draw = objective.draw(denoiser, gapped, 0, 0, index)
+    loss = objective(denoiser, gapped, draw).total
+    other = replace(gapped, state={"x": torch.where(missing, 1e3, encoded.state["x"])})
+    torch.testing.assert_close(objective(denoiser, other, draw).total, loss)
+    whole = objective(denoiser, encoded, draw).total
+    assert not torch.allclose(loss, whole)
+    rows = gapped.rows(2, 5)
+    assert torch.equal(rows.missing["x"], missing[2:5])

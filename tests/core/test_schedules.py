@@ -503,7 +503,7 @@ def test_a_learned_schedule_belongs_to_its_denoiser(tmp_path):
         save(denoiser, tmp_path)
         loaded = load(tmp_path).processes["x"].schedule
         near(loaded.log_snr(T).detach(), held.log_snr(T), rtol=1e-6, atol=0)
-    assert not build(VP()).schedules["x"]
+    assert not build(VP()).schedules["of_x"]
     assert Shifted(schedule, 2.0).learns
     assert not VP().learns
 

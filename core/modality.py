@@ -166,8 +166,19 @@ class Modality(ABC):
         """Turn or permute the noise within each sample, after the objective's `coupling`; the default keeps the draw."""
         return noise
 
-    def floor(self, items: Sequence[Item], cond: Sequence[Mapping[str, Any]], rng: Rng) -> list[Sample] | None:
-        """An honest simple baseline fitted on training items, one sample for each cond: the third column of reports."""
+    def floor(
+        self,
+        items: Sequence[Item],
+        cond: Sequence[Mapping[str, Any]],
+        rng: Rng,
+        given: Sequence[Item] | None = None,
+        known: Sequence[Any] | None = None,
+    ) -> list[Sample] | None:
+        """An honest simple baseline fitted on training items, one sample for each cond: the third column of reports.
+
+        In a task that gives something, `given[i]` is the posed item behind sample i and `known[i]` what of it is given; the given
+        values are pasted over the sample in any case.
+        """
         return None
 
     def cost(self, item: Item) -> int:

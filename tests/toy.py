@@ -201,7 +201,14 @@ class Toy(Modality):
         """Atoms."""
         return len(item.data)
 
-    def floor(self, items: Sequence[Item], cond: Sequence[Mapping[str, Any]], rng: Rng) -> list[Atoms]:
+    def floor(
+        self,
+        items: Sequence[Item],
+        cond: Sequence[Mapping[str, Any]],
+        rng: Rng,
+        given: Sequence[Item] | None = None,
+        known: Sequence[Any] | None = None,
+    ) -> list[Atoms]:
         """Training items at random."""
         return [items[int(rng.integers(len(items)))].data for _ in cond]
 

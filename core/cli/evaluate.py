@@ -50,9 +50,9 @@ def run(args: argparse.Namespace) -> int:
     device = how.device(args.device)
     denoiser = checkpoint.load(folder, device=device)
     modality = how.need_modality(denoiser, folder)
-    data_words, how_words = _sorted_words(args.words)
+    data_words, how_words = sorted_words(args.words)
     guided, sampler = how.build(denoiser, how.recipe_under(folder, args, how_words, denoiser.conditions))
-    data = _data(folder, data_words, modality)
+    data = data_of(folder, data_words, modality)
     train, held_out = data.read("train"), data.read("test")
     n = min(_MOST, len(held_out)) if args.n is None else args.n
     if args.task == "unconditional":
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _sorted_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
+def sorted_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """Words of the data, and words of how samples are made."""
     data: list[str] = []
     others: list[str] = []
@@ -83,7 +83,7 @@ def _sorted_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return data, others
 
 
-def _data(folder: Path, words: Sequence[str], modality: Modality) -> OrnsteinDataModule:
+def data_of(folder: Path, words: Sequence[str], modality: Modality) -> OrnsteinDataModule:
     """The run's data, read by the modality as it was trained."""
     from . import bridge, compose, runs, trust
 

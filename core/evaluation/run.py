@@ -143,7 +143,7 @@ def _draw(judged: Judged, n: int, seed: int, word: str) -> Judged:
 def _floor(modality: Modality, train: Sequence[Item], reference: Judged, ours: Judged, seed: int) -> dict[str, Judged]:
     """The column of the modality's floor, for what ours was asked and given; none where the modality has none."""
     items = [replace(item, cond=cond) for item, cond in zip(train, reference.cond, strict=True)]
-    samples = modality.floor(items, ours.cond, generator(seed, "evaluation", "floor"))
+    samples = modality.floor(items, ours.cond, generator(seed, "evaluation", "floor"), ours.given, ours.known)
     if samples is None:
         return {}
     if ours.given is not None and ours.known is not None:

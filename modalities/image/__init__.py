@@ -210,8 +210,15 @@ class Image(Modality):
 
         return image_metrics(task, labelled=bool(self._names))
 
-    def floor(self, items: Sequence[Item], cond: Sequence[Mapping[str, Any]], rng: Rng) -> list[np.ndarray]:
-        """Samples of a Gaussian fitted to the items, of each class; classes by name or by number."""
+    def floor(
+        self,
+        items: Sequence[Item],
+        cond: Sequence[Mapping[str, Any]],
+        rng: Rng,
+        given: Sequence[Item] | None = None,
+        known: Sequence[Any] | None = None,
+    ) -> list[np.ndarray]:
+        """Samples of a Gaussian fitted to the items, of each class; classes by name or by number. It knows of nothing given."""
         from .evaluation import gaussian_floor
 
         plain = [

@@ -286,11 +286,18 @@ class TimeSeries(Modality):
 
         return series_metrics(task, self._freq)
 
-    def floor(self, items: Sequence[Item], cond: Sequence[Mapping[str, Any]], rng: Rng) -> list[Series] | None:
-        """Samples of a simple model fitted to the items."""
+    def floor(
+        self,
+        items: Sequence[Item],
+        cond: Sequence[Mapping[str, Any]],
+        rng: Rng,
+        given: Sequence[Item] | None = None,
+        known: Sequence[Any] | None = None,
+    ) -> list[Series] | None:
+        """Samples of a Gaussian copula fitted to the items; where something is given, an autoregression's."""
         from .evaluation import series_floor
 
-        return series_floor(items, cond, rng)
+        return series_floor(items, cond, rng, given, known)
 
     def _longest(self) -> int:
         return self._lengths[-1] if self._lengths else self.window or 0

@@ -157,10 +157,10 @@ class _Draw:
         self.args, self.folder = args, runs.find(args.run)
         denoiser = checkpoint.load(self.folder, device=how.device(args.device))
         self.modality = how.need_modality(denoiser, self.folder)
-        data, others = evaluate._sorted_words(args.words)
+        data, others = evaluate.sorted_words(args.words)
         recipe = how.recipe_under(self.folder, args, others, denoiser.conditions)
         self.denoiser, self.sampler = how.build(denoiser, recipe)
-        self.data = evaluate._data(self.folder, data, self.modality)
+        self.data = evaluate.data_of(self.folder, data, self.modality)
 
     def __call__(self, **asked: Any) -> list[Any]:
         from ornstein.core.sampling import sample

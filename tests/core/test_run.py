@@ -1,6 +1,7 @@
 """The executor: pure, blind to batch and padding, equal to its table, one clock for all kinds of fields."""
 
 import re
+import weakref
 
 import pytest
 import torch
@@ -300,3 +301,29 @@ def test_what_does_not_fit_the_batch_is_refused(options, words):
 def test_a_path_without_a_gaussian_field_is_refused():
     with pytest.raises(ValueError, match="a path is for Gaussian fields"):
         DDIM(3, path=True).plan({"a": Masked()})
+
+
+@pytest.mark.parametrize(("sampler", "histories"), [(DDIM(12), 1), (DPMpp(12), 2), (Heun(6), 2)], ids=str)
+def test_what_a_step_no_longer_needs_is_let_go(sampler, histories):
+    """Of the network's answers those that rows still read are alive, and the last one; however many came before."""
+    alive, most = [], []
+
+    class Answer(Pair):
+        """A view that can be watched."""
+
+    class Watched(Count):
+        def forward(self, *args, **options):
+            view = super().forward(*args, **options)["x"]
+            answer = Answer(view.x0.clone(), view.eps, view.x_t, view.at)
+            alive.append(weakref.ref(answer.x0))
+            self.calls.clear()
+            return Posterior({"x": answer})
+
+    def look(progress):
+        most.append(sum(answer() is not None for answer in alive))
+
+    plan = sampler.plan(Count().processes)
+    assert plan.memory == histories
+    run(Watched(), plan, encoded_of(), seed=0, hooks=[look])
+    assert max(most) <= histories + 1
+    assert len(alive) == plan.evaluations

@@ -18,6 +18,7 @@ from ornstein.core.samplers import (
     Heun,
     KarrasGrid,
     Pyramid,
+    TokenGrid,
     run,
 )
 from ornstein.core.schedules import VP, Rectified
@@ -167,3 +168,30 @@ def test_samples_of_a_batch_share_their_places():
     layout = replace(Layout.of_grid(2, (3,)), positions=torch.tensor([[0.0, 1, 2], [0, 1, 3]])[..., None])
     with pytest.raises(ValueError, match="tokens at different places"):
         Pyramid().matrix(3, layout)
+
+
+class Resting(TokenGrid):
+    """Every token rests now and then, also in the middle of a step."""
+
+    def starts(self, rows: int, groups: int) -> list[int]:
+        return [0] * groups
+
+    def matrix(self, rows: int, layout: Layout) -> torch.Tensor:
+        out = torch.full((3 * rows, layout.tokens), -1)
+        for token in range(layout.tokens):
+            frames = [3 * row + (token * row) % 3 for row in range(rows)]
+            out[frames, token] = torch.arange(rows)
+        return out
+
+
+@pytest.mark.parametrize("sampler", [DDIM(5), Heun(4), DPMpp(6)], ids=lambda s: type(s).__name__)
+def test_a_token_may_rest_within_a_step(sampler):
+    plain = run(Alone(), sampler.plan(Alone().processes), blank(), seed=1)
+    states = []
+    plan = replace(sampler, tokens=Resting()).plan(Alone().processes)
+    mine = run(Alone(), plan, blank(), seed=1, hooks=[lambda p: states.append(p.state["x"])])
+    torch.testing.assert_close(mine["x"], plain["x"], rtol=1e-10, atol=1e-10)
+    matrix = Resting().matrix(len(plan.rows), blank().layout)
+    for k in range(1, len(states)):
+        still = matrix[k] < 0
+        assert torch.equal(states[k][:, still], states[k - 1][:, still])

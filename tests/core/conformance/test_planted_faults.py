@@ -249,7 +249,7 @@ class CannotJudge(Toy):
 
 
 class FloorByChance(Toy):
-    def floor(self, items, cond, rng):
+    def floor(self, items, cond, rng, given=None, known=None):
         return super().floor(items, cond, np.random.default_rng())
 
 

@@ -66,7 +66,7 @@ class Points(Modality):
             given,
         )
 
-    def floor(self, items, cond, rng):
+    def floor(self, items, cond, rng, given=None, known=None):
         if not self.baseline:
             return None
         assert all(isinstance(c.get("kind", 0), int) for c in [*cond, *(item.cond for item in items)])

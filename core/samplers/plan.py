@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 import numpy as np
 import torch
@@ -82,6 +82,18 @@ class Plan:
     def memory(self) -> int:
         """How many estimates are remembered."""
         return max((len(c.b) for row in self.rows for c in row.fields.values()), default=0)
+
+    @property
+    def uses(self) -> int:
+        """How many rows read one estimate, at most."""
+        read: list[int] = []  # by how many rows, latest estimate first
+        most = 0
+        for row in self.rows:
+            weights = [any(w) for w in zip_longest(*(k.b for k in row.fields.values()), fillvalue=0.0)]
+            read = [n + used for n, used in zip_longest(read, weights[: len(read)], fillvalue=0)]
+            most = max([most, *read])
+            read = [0, *read[: self.memory - 1]] if row.stage.denoise else read
+        return most
 
     def noises(self, name: str) -> int:
         """How many noises a step draws for a field; a categorical one, without coefficients, needs one."""

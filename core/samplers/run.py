@@ -73,7 +73,7 @@ def run(
     state = place_known(denoiser, state, first, mask, known, own)
     base: State = dict(state)
     posterior: Posterior | None = None
-    length = plan.memory
+    length, added = plan.memory, plan.uses > 2  # a sum of two tensors that is read three times is better added up once
     memory: dict[str, list[Estimate]] = {name: [] for name in plan.rows[0].fields}
     places: dict[str, float | Tensor] = dict.fromkeys(state, plan.rows[0].stage.time)
     open_entries = {name: encoded.open(f) for name, f in denoiser.fields.items() if name not in memory}
@@ -97,6 +97,7 @@ def run(
             posterior = denoiser(state, frame.time, layout, encoded.cond, known, posterior)
             for name, k in frame.fields.items():
                 estimate = _continuous(posterior[name]).combine(*k.remember)
+                estimate = [(1.0, linear(estimate))] if added else estimate
                 memory[name] = _remember(memory[name], estimate, frame.remembers[name], length)
         if hooks:
             progress = Progress(i, len(frames), frame.time, dict(state), posterior)

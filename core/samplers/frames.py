@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -14,7 +13,7 @@ from ..denoiser import Denoiser
 from ..objective import draw_noise
 from ..state import Encoded, Field, State
 from .path import Path
-from .plan import Plan
+from .plan import Coefficients, Plan
 
 
 class Numbers(NamedTuple):
@@ -26,8 +25,7 @@ class Numbers(NamedTuple):
     remember: tuple[float | Tensor, float | Tensor]
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(NamedTuple):
     """One round of the executor. The mappings go by field; True stands for all entries, a tensor tells them apart.
 
     Attributes:
@@ -40,7 +38,7 @@ class Frame:
     """
 
     time: float | Tensor
-    fields: Mapping[str, Numbers]
+    fields: Mapping[str, Numbers | Coefficients]
     places: Mapping[str, float | Tensor]
     moving: Mapping[str, bool | Tensor]
     remembers: Mapping[str, bool | Tensor]
@@ -66,10 +64,9 @@ class Frames:
         ended, spans = False, self.plan.spans
         for i, row in enumerate(self.plan.rows):
             time, end = row.stage.time, every if row.stage.end else none
-            numbers = {name: Numbers(k.a, k.b, k.c, k.remember) for name, k in row.fields.items()}
             places = dict.fromkeys(self.names, time)
             moves, denoise = i > 0, row.stage.denoise
-            yield Frame(time, numbers, places, every, every, end, every, moves, denoise, ended, spans[i])
+            yield Frame(time, row.fields, places, every, every, end, every, moves, denoise, ended, spans[i])
             ended = row.stage.end
 
 

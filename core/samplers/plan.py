@@ -87,12 +87,12 @@ class Plan:
     def uses(self) -> int:
         """How many rows read one estimate, at most."""
         read: list[int] = []  # by how many rows, latest estimate first
-        most = 0
+        most, kept = 0, self.memory - 1
         for row in self.rows:
             weights = [any(w) for w in zip_longest(*(k.b for k in row.fields.values()), fillvalue=0.0)]
             read = [n + used for n, used in zip_longest(read, weights[: len(read)], fillvalue=0)]
             most = max([most, *read])
-            read = [0, *read[: self.memory - 1]] if row.stage.denoise else read
+            read = [0, *read[:kept]] if row.stage.denoise else read
         return most
 
     def noises(self, name: str) -> int:

@@ -14,7 +14,7 @@ from ..posterior import Continuous, Posterior, Term, View, linear
 from ..processes import CategoricalProcess
 from ..state import Encoded, Field, State, expand_time
 from .frames import Noise, Numbers, choose, frames_of
-from .plan import Plan
+from .plan import Coefficients, Plan
 
 
 @dataclass
@@ -128,7 +128,7 @@ def beginning(
     return index, draw_noise(denoiser, encoded, seed, index, "prior") if prior is None else prior
 
 
-def _next(base: Tensor, memory: list[Estimate], k: Numbers, noises: list[Tensor]) -> Tensor:
+def _next(base: Tensor, memory: list[Estimate], k: Numbers | Coefficients, noises: list[Tensor]) -> Tensor:
     """a base + sum b memory + sum c noise."""
     terms: list[Term] = [(k.a, base)]
     for b, estimate in zip(k.b, memory, strict=False):

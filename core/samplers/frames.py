@@ -159,8 +159,6 @@ def _check(plan: Plan, denoiser: Denoiser) -> None:
     """Refuse what times per token cannot serve."""
     if not denoiser.per_token_time:
         raise ValueError(f"tokens={plan.tokens}: this denoiser has one time for all tokens, not one for each")
-    if plan.path:
-        raise ValueError(f"tokens={plan.tokens} and path=True do not go together: a path has one time for all tokens")
     times = [row.stage.time for row in plan.rows]
     rising = any(after > before for before, after in pairwise(times))
     if rising and any(f.axes == "pair" for f in denoiser.fields.values()):

@@ -90,7 +90,7 @@ class TableSampler(Sampler):
         path: noise of one Brownian path, the same for any number of steps, instead of afresh at each step.
 
     Raises:
-        ValueError: steps that are not a whole number of at least 1.
+        ValueError: steps that are not a whole number of at least 1, a path for tokens with times of their own.
     """
 
     steps: int = 20
@@ -103,6 +103,10 @@ class TableSampler(Sampler):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "steps", whole(self, "steps", self.steps))
+        if self.path and self.tokens is not None:
+            raise ValueError(
+                f"{self.name}: tokens={self.tokens} and path=True do not go together: a path has one time for all tokens"
+            )
 
     @property
     def name(self) -> str:

@@ -40,7 +40,8 @@ def measure(
 
     Args:
         denoiser: network, guidance or oracle; asked `points` (2 + probes) times.
-        encoded: data, or states that were generated, on the device of the denoiser.
+        encoded: data, or states that were generated, on the device of the denoiser: some hundred samples for statistics by entry,
+            since what few samples say of an entry can throw long steps far off.
         seed: of the noise and the signs.
         points: noise levels, equally spaced in lambda = log(alpha / sigma).
         sigma_min, sigma_max: range of sigma / alpha of the first Gaussian field, cut to what the schedules reach.

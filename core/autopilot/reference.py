@@ -126,6 +126,8 @@ def gaussians(denoiser: Denoiser) -> dict[str, Gaussian]:
 def measure(denoiser: Denoiser, encoded: Encoded, *, seed: int = 0, nodes: int = 128) -> Reference:
     """The trajectory from the counted noise of `seed`, by a third-order table of about `nodes` steps, and of half as many.
 
+    It keeps the states and slopes of all nodes in memory: for large samples take a small batch.
+
     Raises:
         ValueError: fewer than 8 nodes, no Gaussian field, or a network whose answers are not finite.
     """

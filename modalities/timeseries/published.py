@@ -48,7 +48,7 @@ class Score:
         return float(t.ppf(0.975, runs - 1)) * self.deviation / math.sqrt(runs) if runs > 1 else math.nan
 
     def __str__(self) -> str:
-        return f"{self.mean:.4f} ± {self.half_width:.4f}"
+        return f"{self.mean:.4f} ± {self.half_width:.4f}" if len(self.values) > 1 else f"{self.mean:.4f}"
 
 
 def published_table(

@@ -184,3 +184,11 @@ def test_the_published_table_has_a_spread_and_is_seeded():
     assert Score((1.0, 2.0, 3.0)).half_width == pytest.approx(4.302653 / 3**0.5, rel=1e-6)
     with pytest.raises(ValueError, match=r"found \['fid'\]"):
         published_table(a, b, which=("fid",))
+
+
+def test_values_between_0_and_1_are_scored_as_they_are():
+    """As the published scores of Sines; anything wider is brought to [0, 1] by its range."""
+    inside = Series(np.linspace(0.5, 1, 24)[:, None] * np.ones((1, 2)), ("a", "b"))
+    wide = Series(np.linspace(-1, 3, 24)[:, None] * np.ones((1, 2)), ("a", "b"))
+    for samples, expected in (([inside], inside.values), ([wide], (wide.values + 1) / 4)):
+        np.testing.assert_allclose(evaluation.Windows.of(samples).raw(samples)[0], expected, rtol=1e-12)

@@ -23,8 +23,9 @@ class PNDM(TableSampler):
     """x_s = (alpha_s / alpha_t) x_t + alpha_s (rho_s - rho_t) e, the step of DDIM with rho = sigma / alpha and
     e = (55 eps_0 - 59 eps_1 + 37 eps_2 - 9 eps_3) / 24.
 
-    The weights are those of Adams and Bashforth for equal steps of rho. On any other grid the method is of order 2, however many
-    estimates it takes: LMS is the same with the right weights. A start at alpha = 0 takes one step of DDIM before all else.
+    The weights are those of Adams and Bashforth for equal steps of rho. On other grids whose steps change smoothly the method
+    is of order 2, however many estimates it takes, and where neighbouring steps differ by a factor, of order 1: LMS is the same
+    with the right weights. A start at alpha = 0 takes one step of DDIM before all else.
 
     Args:
         order: estimates in a step.
@@ -45,7 +46,7 @@ class PNDM(TableSampler):
 
     @property
     def convergence(self) -> int:
-        """At most 2, on grids that are not equal in rho."""
+        """At most 2, on smooth grids that are not equal in rho."""
         return min(self.order, 2)
 
     def stages(self, times: Sequence[float], schedule: Schedule) -> list[Stage]:

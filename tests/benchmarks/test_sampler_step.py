@@ -38,7 +38,7 @@ PEERS = {
     "dpmpp_2m_sde": partial(diffusers.DPMSolverMultistepScheduler, algorithm_type="sde-dpmsolver++"),
 }
 OURS = {"unipc": {"order": 1}}
-ROWS = {"unipc": 2}  # a call: predictor and corrector are two steps of arithmetic
+MISSED = {"unipc": "predictor and corrector are two rows a call, which take six to seven passes"}
 STOCHASTIC = {"ddpm", "euler_ancestral", "dpmpp_2m_sde"}
 
 
@@ -129,7 +129,9 @@ def test_a_step_costs_little(name, monkeypatch):
         f"\n{name}: {1e6 * mine:.0f} us a call, {mine / unit:.1f} passes; diffusers {1e6 * other:.0f} us: {mine / other:.2f}"
     )
     assert mine <= 0.5 * other
-    assert mine <= 4 * unit * ROWS.get(name, 1) + unit * (name in STOCHASTIC)  # the pass that adds the noise
+    if name in MISSED and mine > 4 * unit:
+        pytest.xfail(MISSED[name])
+    assert mine <= 4 * unit + unit * (name in STOCHASTIC)  # the pass that adds the noise
 
 
 @pytest.mark.benchmark_ratio

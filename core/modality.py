@@ -16,10 +16,11 @@ from .state import Conditions, Encoded, Field, State
 from .tasks import Task, Unconditional
 
 if TYPE_CHECKING:
+    from .evaluation.protocol import Protocol
     from .evaluation.spec import MetricSpec
     from .sources import Row, Source
 
-Sample = Any  # what a decoded sample is: an array, a molecule, a frame: the modality's own, in physical units
+Sample = Any  # what a decoded sample is: an array, a table, a frame: the modality's own, in physical units
 Rng = np.random.Generator
 
 
@@ -36,7 +37,7 @@ class Item:
     """One thing read from a file: the data in the modality's own form, and what its row says of it.
 
     Args:
-        data: array, molecule, table: what the modality reads.
+        data: an array, a table: what the modality reads.
         cond: condition name -> raw value (class name or number, caption, ...). A missing name is a missing value.
         key: a stable name, unique in its source: `cats/001.png`, `digits#17`.
         meta: whatever else the modality keeps (rate, original size, group).
@@ -113,11 +114,13 @@ class Modality(ABC):
 
     # Defaults.
 
-    def rows(self, rows: Sequence[Row], shares: tuple[float, float, float]) -> Sequence[Row]:
-        """One row for each item, where a file holds many: windows of a series, molecules of an SDF file, clips of a recording.
+    def rows(self, rows: Sequence[Row], shares: tuple[float, float, float] | None) -> Sequence[Row]:
+        """One row for each item, where a file holds many: windows of a table, records of a file, clips of a recording.
 
         The new rows keep their file and say in their values which part of it `read` is to take. A value `split` of train,
-        validation or test is obeyed; `shares` are those that the recipe asks for where there is no official split.
+        validation or test is obeyed; rows of one value `part_of` stay in one part; `shares` are those that the recipe asks for
+        where there is no official split. None: the rows are given to a trained model, to go on with them or to fill them:
+        each item whole, and none of a part.
 
         Raises:
             BadItem: a file that cannot be looked through.
@@ -180,6 +183,10 @@ class Modality(ABC):
         values are pasted over the sample in any case.
         """
         return None
+
+    def protocols(self) -> Mapping[str, Protocol]:
+        """Tables of papers that can be made again for a run, under their own names: `ornstein evaluate RUN --protocol NAME`."""
+        return {}
 
     def cost(self, item: Item) -> int:
         """Tokens of an item, for batches of like sizes; training does not form them yet."""

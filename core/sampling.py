@@ -119,7 +119,7 @@ def _unrolled(
 def _pose(
     modality: Modality, task: str, given: Sequence[Item], known: Sequence[Any] | None, seed: int, size: Any
 ) -> tuple[list[Item], list[Any]]:
-    """Given items extended by their unknown entries, and which of them are known: by the task, or as the user says."""
+    """Given items extended by their unknown entries, and which of them are known, by the task; or the items as the user says."""
     tasks = modality.tasks()
     if task not in tasks:
         raise ValueError(f"task {task!r} does not exist for {modality.name}; choose from {', '.join(tasks)}")
@@ -129,9 +129,15 @@ def _pose(
         )
     if known is not None and len(known) != len(given):
         raise ValueError(f"{len(known)} known masks for {len(given)} given items")
+    if known is not None:
+        if size is not None:
+            raise ValueError(
+                "a size says what a task is to make, and `known` which entries are there: give one of them"
+            )
+        return list(given), list(known)
     chosen = tasks[task] if size is None else tasks[task].sized(size)
     posed = [chosen.pose(item, rng.generator(seed, "pose", i)) for i, item in enumerate(given)]
-    return [item for item, _ in posed], [bits for _, bits in posed] if known is None else list(known)
+    return [item for item, _ in posed], [bits for _, bits in posed]
 
 
 @contextmanager

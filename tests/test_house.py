@@ -65,6 +65,8 @@ def fault(module: str, name: str) -> str | None:
         return "the core knows no modality"
     if own[1] == "modalities" and within(name, ("ornstein.modalities",)) and name.split(".")[2:3] != own[2:3]:
         return "one modality does not know another"
+    if own[1] == "modalities" and within(name, ("ornstein.core.cli", "ornstein.core.training")):
+        return "a modality knows the core's contract, not the command line nor training"
     if within(module, ("ornstein.core.cli",)):
         own_work = within(name, LIGHTNING) and not within(name, LAUNCHER)
         return "of Lightning the CLI takes LightningCLI and what that is set up with" if own_work else None

@@ -1,4 +1,4 @@
-"""Into the network and out of it: embeddings of the fields of a state, and the values of pairs.
+"""Into the network: embeddings of the fields of a state.
 
 What a field holds, what of it is given and, with self-conditioning, the last estimate of x0 enter always, so that every
 parameter takes part in every step; where nothing is given the entries are zeros or the class "unknown".
@@ -6,14 +6,10 @@ parameter takes part in every step; where nothing is given the entries are zeros
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..state import Field, Known, State
-from .layers import zero_linear
 from .linear import Linear
 
 
@@ -46,7 +42,7 @@ class FieldEmbedding(nn.Module):
         """Embed the field; `real` says which of its entries are, broadcastable to it, None: all.
 
         Returns:
-            (B, N, W), or (B, N, N, W) for a pair field.
+            (B, N, W) for a token field; for a pair field as its entries are laid out, (..., W).
         """
         name = self.field.name
         x = inputs[name]
@@ -81,70 +77,3 @@ class FieldEmbedding(nn.Module):
             zeros = h.new_zeros(*x.shape, self.field.channels)
             h = h + self.previous(zeros if previous is None else previous.to(h.dtype))
         return h
-
-
-class Pairs(nn.Module):
-    """All pair fields: read into one embedding and a summary per token, and written from token features at the end.
-
-        e_ij = silu(sum_f embed_f(x_f, ij) + u_i + u_j),  u = linear(c),  and 0 where ij is no entry
-        out_ij = head(gelu(norm(p_i p_j + q_i + q_j + e_ij))),  (p, q) = linear(features of the tokens)
-
-    The output is averaged with its transpose, so that it is symmetric to the last bit.
-
-    Args:
-        fields: the pair fields.
-        width: W of the tokens.
-        pair_width: width of e.
-        self_conditioning: whether there is a previous estimate.
-    """
-
-    def __init__(self, fields: Sequence[Field], width: int, pair_width: int, self_conditioning: bool) -> None:
-        super().__init__()
-        self.fields = tuple(fields)
-        self.embeddings = nn.ModuleList(FieldEmbedding(f, pair_width, self_conditioning) for f in fields)
-        self.time = Linear(width, pair_width, bias=False)
-        self.summary = Linear(pair_width, width)
-        self.tokens = Linear(width, 2 * pair_width)
-        self.norm = nn.LayerNorm(pair_width, elementwise_affine=False, eps=1e-6)
-        self.heads = nn.ModuleList(zero_linear(pair_width, f.outputs) for f in fields)
-
-    def embed(
-        self, inputs: State, c: Tensor, mask: Tensor, known: Known | None, previous: State | None
-    ) -> tuple[Tensor, Tensor]:
-        """The embedding e (B, N, N, P) and its mean over the partners of each token, (B, N, W)."""
-        entries = pair_entries(mask)
-        u = self.time(c)
-        e = u[:, :, None] + u[:, None]
-        for f, embedding in zip(self.fields, self.embeddings, strict=True):
-            e = e + embedding(inputs, entries[..., None] if f.kind == "continuous" else entries, known, previous)
-        e = F.silu(e) * entries[..., None]
-        return e, self.summary(e.sum(2) / entries.sum(2).clamp(min=1)[..., None].to(e.dtype))
-
-    def outputs(self, h: Tensor, e: Tensor) -> State:
-        """Values or logits of every pair field, from the features h (B, N, W) of the tokens."""
-        p, q = self.tokens(h).chunk(2, dim=-1)
-        z = F.gelu(self.norm(p[:, :, None] * p[:, None] + q[:, :, None] + q[:, None] + e))
-        out = {}
-        for f, head in zip(self.fields, self.heads, strict=True):
-            y = head(z)
-            out[f.name] = (y + y.transpose(1, 2)) / 2
-        return out
-
-
-class PairBias(nn.Module):
-    """The mask of attention in one layer: a bias per head from the pair embedding, and padded keys left out."""
-
-    def __init__(self, pair_width: int, heads: int) -> None:
-        super().__init__()
-        self.linear = Linear(pair_width, heads)
-
-    def forward(self, e: Tensor, keys: Tensor | None, prepended: int) -> Tensor:
-        """e (B, N, N, P); keys (B, 1, 1, S) bool. The first `prepended` of the S tokens stand in no pair."""
-        bias = F.pad(self.linear(e).permute(0, 3, 1, 2), (prepended, 0, prepended, 0))
-        return bias if keys is None else bias.masked_fill(~keys, torch.finfo(bias.dtype).min)
-
-
-def pair_entries(mask: Tensor) -> Tensor:
-    """(B, N, N) bool: pairs of two different real tokens."""
-    off = ~torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
-    return mask[:, :, None] & mask[:, None, :] & off

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from ..conditioning.embedders import MLP
 from ..conditioning.fourier import Fourier
 from ..conditioning.routes import Context
+from .folds import Fold
 from .linear import Linear
 from .rope import rotate
 
@@ -120,11 +121,22 @@ class Block(nn.Module):
         self.modulation = zero_linear(width, (9 if cross else 6) * width)
 
     def forward(
-        self, x: Tensor, c: Tensor, rotation: Tensor | None, mask: Tensor | None, context: Context | None
+        self,
+        x: Tensor,
+        c: Tensor,
+        rotation: Tensor | None,
+        mask: Tensor | None,
+        context: Context | None,
+        fold: Fold | None = None,
     ) -> Tensor:
-        """x (B, S, W); c (B, 1, W) for one time per sample or (B, S, W); see the layers for the rest."""
+        """x (B, S, W); c (B, 1, W) for one time per sample or (B, S, W); see the layers for the rest.
+
+        With a `fold` tokens see those in their own row of it; the rotation is folded already.
+        """
         m = self.modulation(c).to(x.dtype).chunk(9 if self.cross is not None else 6, dim=-1)
-        x = self._add(x, m[2], self.attention(modulate(self.norm(x), m[0], m[1]), rotation, mask))
+        y = modulate(self.norm(x), m[0], m[1])
+        y = self.attention(y, rotation, mask) if fold is None else fold.back(self.attention(fold(y), rotation, mask))
+        x = self._add(x, m[2], y)
         if self.cross is not None and context is not None:
             x = self._add(x, m[8], self.cross(modulate(self.norm(x), m[6], m[7]), context))
         return self._add(x, m[5], self.mlp(modulate(self.norm(x), m[3], m[4])))

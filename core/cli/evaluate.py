@@ -1,18 +1,21 @@
-"""`ornstein evaluate RUN`: the table ours | real against real | floor, on the run's own data or on data that moved."""
+"""`ornstein evaluate RUN`: the table ours | real against real | floor, or that of a paper, on the run's data or on moved ones."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import how
+from . import how, protocols
 from .words import UsageError, choose
 
 if TYPE_CHECKING:
     from ..denoiser import Denoiser
-    from ..modality import Item, Modality
+    from ..evaluation import Report
+    from ..modality import Item, Modality, Sample
     from ..training.data import OrnsteinDataModule
 
 _MOST = 1000
@@ -28,59 +31,124 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         default=[],
         metavar="key=value",
-        help="words that change its recipe: data.root=PATH sampler.steps=50",
+        help="words that change its recipe, or a protocol: data.root=PATH sampler.steps=50 protocol.KEY=VALUE",
     )
-    add("-n", type=int, help=f"samples (as many as held-out items, at most {_MOST:,})")
-    add("--task", default="unconditional", metavar="NAME", help="a task of the modality, posed on held-out items")
+    add("-n", type=int, help=f"samples, or held-out items to pose (as many as held-out items, at most {_MOST:,})")
+    add("--task", metavar="NAME", help="a task of the modality, posed on held-out items (unconditional)")
+    add("--members", type=int, metavar="M", help="samples for each posed item, judged as an ensemble (1)")
     add("--seed", type=int, default=0, help="of samples, poses and every choice of the report (0)")
     add("--batch-size", type=int, default=64, help="samples made at a time; changes nothing else (64)")
     how.arguments(parser)
+    group = parser.add_argument_group("the table of a paper, in place of the report")
+    group.add_argument("--protocol", metavar="NAME", help="one of the modality's; a wrong name lists them")
+    group.add_argument("--repeats", type=int, help="evaluations of each score (the protocol's)")
+    parser.epilog = protocols.EPILOG
 
 
 def run(args: argparse.Namespace) -> int:
-    """Sample, measure, print the table, and write report.json and report.html: in RUN/evaluation, or RUN/evaluation/TASK."""
-    from rich.console import Console
-
+    """Sample, measure, print the table and write it: report.json and report.html, or the JSON of a protocol."""
     from .. import checkpoint
-    from ..evaluation import evaluate
+    from ..evaluation import Subject
     from ..sampling import sample
     from . import runs
 
     folder = runs.find(args.run)
-    device = how.device(args.device)
-    denoiser = checkpoint.load(folder, device=device)
+    words = sorted_words(args.words)
+    _check(args, words)
+    denoiser = checkpoint.load(folder, device=how.device(args.device))
     modality = how.need_modality(denoiser, folder)
-    data_words, how_words = sorted_words(args.words)
-    guided, sampler = how.build(denoiser, how.recipe_under(folder, args, how_words, denoiser.conditions))
-    data = data_of(folder, data_words, modality)
+    protocol = None if args.protocol is None else protocols.chosen(modality, args, words.protocol)
+    args.task = (args.task if protocol is None else protocol.settings().get("task")) or "unconditional"
+    recipe = how.recipe_under(folder, args, words.how, denoiser.conditions)
+    guided, sampler = how.build(denoiser, recipe)
+    made = {"seed": args.seed, "precision": args.precision}
+    draw = partial(sample, guided, sampler, **made, batch_size=args.batch_size, progress=True)
+    data = data_of(folder, words.data, modality)
+    out = folder / "evaluation"
+
+    def drawn(n: int = 1, **asked: Any) -> list[Sample]:
+        if not {"given", "cond"} & set(asked):
+            asked |= _classes(denoiser, data.read("train"), n, args.seed)[0]
+        return draw(**{**asked, "n": n})
+
+    with runs.named_in_errors(out):
+        if protocol is not None:
+            files = [protocols.table(args.protocol, protocol, Subject(modality, drawn, data.read), out, made | recipe)]
+        else:
+            report = _report(denoiser, modality, data, draw, args)
+            files = report.write(out if args.task == "unconditional" else out / args.task)
+    print(*files, sep="\n")
+    return 0
+
+
+def _report(
+    denoiser: Denoiser,
+    modality: Modality,
+    data: OrnsteinDataModule,
+    draw: Callable[..., list[Sample]],
+    args: argparse.Namespace,
+) -> Report:
+    """Sample, measure what the modality declares, and print it."""
+    from rich.console import Console
+
+    from ..evaluation import evaluate
+
     train, held_out = data.read("train"), data.read("test")
     n = min(_MOST, len(held_out)) if args.n is None else args.n
     if args.task == "unconditional":
         asked, cond, posed = _classes(denoiser, train, n, args.seed)
     else:
-        asked, cond, posed = _posed(denoiser, modality, held_out, n, args.task, args.seed)
-    common = {"seed": args.seed, "batch_size": args.batch_size, "precision": args.precision, "progress": True}
-    samples = sample(guided, sampler, **asked, **common)
+        asked, cond, posed = _posed(denoiser, modality, held_out, n, args.task, args.seed, args.members or 1)
+    samples, device = draw(**asked), how.device(args.device)
     report = evaluate(modality, samples, cond, train, held_out, task=args.task, seed=args.seed, device=device, **posed)
     Console().print(report.table())
-    out = folder / "evaluation" / ("" if args.task == "unconditional" else args.task)
-    with runs.named_in_errors(out):
-        print(*report.write(out), sep="\n")
-    return 0
+    return report
 
 
-def sorted_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Words of the data, and words of how samples are made."""
-    data: list[str] = []
-    others: list[str] = []
+@dataclass(frozen=True)
+class Words:
+    """Words of the command line: of the data, of how samples are made, of the protocol."""
+
+    data: list[str]
+    how: list[str]
+    protocol: list[str]
+
+
+def sorted_words(words: Sequence[str]) -> Words:
+    """The words by what they change.
+
+    Raises:
+        UsageError: a word of anything else.
+    """
+    found = Words([], [], [])
+    lists = {"data": found.data, "sampler": found.how, "guidance": found.how, "protocol": found.protocol}
     for word in words:
         group = word.lstrip("+~").partition("=")[0].partition(".")[0]
-        if group not in ("data", "sampler", "guidance"):
+        if group not in lists:
             raise UsageError(
-                f"{word!r}: the words of `evaluate` change data, sampler or guidance; the model is trained already"
+                f"{word!r}: the words of `evaluate` change data, sampler, guidance or protocol; the model is trained already"
             )
-        (data if group == "data" else others).append(word)
-    return data, others
+        lists[group].append(word)
+    return found
+
+
+def _check(args: argparse.Namespace, words: Words) -> None:
+    """Refuse counts below 1, and what a report has no use for.
+
+    Raises:
+        UsageError: with the option or word.
+    """
+    for option, value in (("-n", args.n), ("--members", args.members), ("--repeats", args.repeats)):
+        if value is not None and value < 1:
+            raise UsageError(f"{option} {value}: at least 1 is needed")
+    if args.protocol is not None:
+        return
+    if args.repeats is not None:
+        raise UsageError("--repeats: a report measures once, with its spread; it is a --protocol that repeats")
+    if words.protocol:
+        raise UsageError(f"{words.protocol[0]}: name the protocol, as in --protocol NAME")
+    if args.members is not None and args.task in (None, "unconditional"):
+        raise UsageError("--members: ensembles are of given items; name the --task that gives something")
 
 
 def data_of(folder: Path, words: Sequence[str], modality: Modality) -> OrnsteinDataModule:
@@ -109,8 +177,16 @@ def _classes(denoiser: Denoiser, train: Sequence[Item], n: int, seed: int) -> As
     return {"n": n, "cond": {name: [row.get(name) for row in cond] for name in names}}, cond, {}
 
 
-def _posed(denoiser: Denoiser, modality: Modality, held_out: Sequence[Item], n: int, task: str, seed: int) -> Asked:
-    """One sample for each of n held-out items, posed by the task."""
+def _posed(
+    denoiser: Denoiser,
+    modality: Modality,
+    held_out: Sequence[Item],
+    n: int,
+    task: str,
+    seed: int,
+    members: int = 1,
+) -> Asked:
+    """So many samples for each of n held-out items, posed by the task."""
     from ..rng import generator
 
     if task not in modality.tasks():
@@ -118,8 +194,10 @@ def _posed(denoiser: Denoiser, modality: Modality, held_out: Sequence[Item], n: 
     order = generator(seed, "evaluation", "posed").permutation(len(held_out))[:n]
     pairs = [modality.tasks()[task].pose(held_out[i], generator(seed, "evaluation", "pose", int(i))) for i in order]
     given, known = [item for item, _ in pairs], [bits for _, bits in pairs]
-    posed = {"given": given, "known": known}
-    return {"n": 1, "task": task, **posed}, [_named(denoiser, item) for item in given], posed
+    asked: dict[str, Any] = {"n": members, "task": task, "given": given, "known": known}
+    each = [i for i in range(len(pairs)) for _ in range(members)]  # samples come item by item
+    posed: dict[str, Any] = {"given": [given[i] for i in each], "known": [known[i] for i in each]}
+    return asked, [_named(denoiser, item) for item in posed["given"]], posed
 
 
 def _named(denoiser: Denoiser, item: Item) -> dict[str, Any]:

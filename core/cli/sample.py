@@ -40,7 +40,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     how.arguments(parser)
     task = parser.add_argument_group("something given")
     task.add_argument("--task", metavar="NAME", help="a task of the modality: inpaint, ...")
-    task.add_argument("--given", type=Path, metavar="PATH", help="file, folder, zip or table of the given items")
+    task.add_argument(
+        "--given", type=Path, metavar="PATH", help="files of the given items: one, a folder, a zip or a table of them"
+    )
     task.add_argument(
         "--mask", type=Path, metavar="FILE", help="which entries are known, instead of the task's own draw"
     )
@@ -95,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def read_given(modality: Modality, path: Path | None, task: str | None) -> list[Item] | None:
-    """The given items.
+    """The given items: of each file all that it holds.
 
     Raises:
         LookupError: a task that the modality does not have.
@@ -111,7 +113,8 @@ def read_given(modality: Modality, path: Path | None, task: str | None) -> list[
 
     from ..sources import open_source, read_all
 
-    items, bad = read_all(modality, open_source(path, modality.extensions, "none").rows(), 1.0)
+    rows = modality.rows(open_source(path, modality.extensions, "none").rows(), None)
+    items, bad = read_all(modality, rows, 1.0)
     if bad:
         raise bad[0]
     return items

@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .extractors import FeatureNetwork, Learned
+from .protocol import Protocol, Score, Subject, Table
 from .report import Report
 from .run import evaluate
 from .spec import Context, Extractor, ExtractorSource, Judged, MetricSpec
@@ -29,8 +30,12 @@ __all__ = [
     "Judged",
     "Learned",
     "MetricSpec",
+    "Protocol",
     "Report",
+    "Score",
     "SetMetric",
+    "Subject",
+    "Table",
     "evaluate",
 ]
 

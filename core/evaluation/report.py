@@ -42,7 +42,8 @@ class Report:
     """What was measured, on what, with what.
 
     Args:
-        facts: modality, task, n (samples in every column), repeats, seed, and counts and hashes of the three sets.
+        facts: modality, task, n (samples in every column, or given items with `members` samples each), repeats, seed, and counts
+            and hashes of the three sets.
         extractors: name, hash and facts of each.
         rows: `metric`, `kind`, `better`, `about`, and for each column {`value`, `spread`} or {`missing`: why}.
         notes: what a reader should know.
@@ -147,7 +148,8 @@ def extractor_line(extractor: dict[str, Any]) -> str:
 
 def spread_line(facts: dict[str, Any]) -> str:
     """What ± means."""
-    return f"standard error, by leaving out each of {facts['repeats']} disjoint parts of the {facts['n']} (jackknife)"
+    of = f"{facts['n']} items, with all their samples" if facts.get("members", 1) > 1 else f"{facts['n']}"
+    return f"standard error, by leaving out each of {facts['repeats']} disjoint parts of the {of} (jackknife)"
 
 
 def number_or_text(value: Any) -> str:

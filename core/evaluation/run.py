@@ -42,6 +42,10 @@ def evaluate(
     compared with all training items. The spread is the delete-a-group jackknife's standard error of the column's draw,
         sqrt((G - 1) / G sum_g (v_g - mean v)^2),   v_g the value without part g of G = `repeats` disjoint parts.
 
+    Samples that share the same given item and known entries, object by object, are the members of an ensemble. n is then a
+    number of items, parts hold whole ensembles, and the floor has as many members. Metrics that need what was given
+    judge ensembles; the others take the first member of each, so that the real column, n held-out items, is their equal.
+
     Args:
         samples: decoded, as `sample` returns them; those beyond the number of held-out items are not measured.
         cond: for each sample what was asked of it, condition name -> class name or number, or other value.
@@ -50,18 +54,20 @@ def evaluate(
         device: of the extractor.
 
     Raises:
-        ValueError: too few samples or held-out items, lists of unequal length, fewer than 3 parts.
+        ValueError: too few samples or held-out items, lists of unequal length, ensembles of unequal size, fewer than 3 parts.
     """
-    n = min(len(samples), len(held_out))
+    made = Judged(list(samples), asked(modality, cond), list(map(str, range(len(samples)))), given, known)
+    ensembles = made.ensembles()
+    n, members = min(len(ensembles), len(held_out)), _members(ensembles)
     if n < _LEAST or not 3 <= repeats <= n:
+        found = f"{len(samples)} samples" + (f" of {len(ensembles)} given items" if members > 1 else "")
         raise ValueError(
-            f"{len(samples)} samples, {len(held_out)} held-out items, {repeats} parts: at least {_LEAST} samples, "
-            f"{_LEAST} held-out items and 3 parts are needed"
+            f"{found}, {len(held_out)} held-out items, {repeats} parts: at least {_LEAST} "
+            f"{'given items' if members > 1 else 'samples'}, {_LEAST} held-out items and 3 parts are needed"
         )
     with _bars(progress) as track:
         reference = _real(modality, train, "training", seed, track)
         held = _real(modality, held_out, "held-out", seed, track)
-        made = Judged(list(samples), asked(modality, cond), list(map(str, range(len(samples)))), given, known)
         columns = {"ours": _draw(made, n, seed, "ours"), "real": _draw(held, n, seed, "real")}
         columns |= _floor(modality, train, reference, columns["ours"], seed)
         specs = _distinct(modality.metrics(task))
@@ -69,10 +75,10 @@ def evaluate(
         rows = _measure(specs, columns, reference, held, extractors, repeats, seed, track)
         drawn = pictures(modality, columns, specs, reference)
     sets = {"samples": made, "reference": reference, "held-out": held}
-    facts = {"modality": modality.name, "task": task, "n": n, "repeats": repeats, "seed": seed}
+    facts = {"modality": modality.name, "task": task, "n": n, "members": members, "repeats": repeats, "seed": seed}
     facts |= {name: {"items": len(judged), "hash": fingerprint(judged.samples)} for name, judged in sets.items()}
     described = [{"name": e.name, "hash": e.hash, "facts": e.facts} for e in extractors.values()]
-    return Report(facts, described, rows, _notes(made, reference, held, n, "floor" in columns), drawn)
+    return Report(facts, described, rows, _notes(made, reference, held, facts, "floor" in columns), drawn)
 
 
 def asked(modality: Modality, cond: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -90,9 +96,13 @@ def asked(modality: Modality, cond: Sequence[Mapping[str, Any]]) -> list[dict[st
 
 
 def jackknife(value: Callable[[Judged], float], judged: Judged, parts: int) -> float:
-    """Standard error of value(judged) by leaving out each of `parts` disjoint parts."""
-    n = len(judged)
-    values = [value(judged.take([i for i in range(n) if i % parts != part])) for part in range(parts)]
+    """Standard error of value(judged) by leaving out each of `parts` disjoint parts, which hold whole ensembles."""
+    ensembles = judged.ensembles()
+
+    def without(part: int) -> Judged:
+        return judged.take([i for k, rows in enumerate(ensembles) if k % parts != part for i in rows])
+
+    values = [value(without(part)) for part in range(parts)]
     mean = math.fsum(values) / parts
     return math.sqrt((parts - 1) / parts * math.fsum((v - mean) ** 2 for v in values))
 
@@ -136,8 +146,18 @@ def _class_numbers(encoded: Encoded, classes: Sequence[str]) -> list[dict[str, A
 
 
 def _draw(judged: Judged, n: int, seed: int, word: str) -> Judged:
-    """n of the samples in a seeded order."""
-    return judged.take(generator(seed, "evaluation", word).permutation(len(judged))[:n].tolist())
+    """n of the samples in a seeded order, or those of n given items."""
+    ensembles = judged.ensembles()
+    order = generator(seed, "evaluation", word).permutation(len(ensembles))[:n]
+    return judged.take([i for k in order for i in ensembles[k]])
+
+
+def _members(ensembles: Sequence[Sequence[int]]) -> int:
+    """Samples of each given item; 1 where nothing is given."""
+    sizes = {len(rows) for rows in ensembles} or {1}
+    if len(sizes) > 1:
+        raise ValueError(f"given items have {min(sizes)} to {max(sizes)} samples: make as many for each")
+    return sizes.pop()
 
 
 def _floor(modality: Modality, train: Sequence[Item], reference: Judged, ours: Judged, seed: int) -> dict[str, Judged]:
@@ -179,14 +199,21 @@ def _measure(
 ) -> list[dict[str, Any]]:
     """A row for each metric; samples that take part in several columns are worked out once."""
     advance, rows = track("measuring", len(specs) * len(columns)), []
+    single = {name: _first_members(candidate) for name, candidate in columns.items()}
     for spec in specs:
         context = Context(held, extractors[spec.extractor] if spec.extractor else None, seed)
         row: dict[str, Any] = {"metric": spec.name, "kind": spec.kind, "better": spec.better, "about": spec.about}
-        for name, candidate in columns.items():
+        for name, candidate in (columns if spec.needs_given else single).items():
             row[name] = _cell(spec, candidate, reference, context, parts)
             advance()
         rows.append(row)
     return rows
+
+
+def _first_members(judged: Judged) -> Judged:
+    """One sample for each given item; the set itself where it has no ensembles."""
+    ensembles = judged.ensembles()
+    return judged if len(ensembles) == len(judged) else judged.take([rows[0] for rows in ensembles])
 
 
 def _cell(spec: MetricSpec, candidate: Judged, reference: Judged, context: Context, parts: int) -> dict[str, Any]:
@@ -201,14 +228,19 @@ def _cell(spec: MetricSpec, candidate: Judged, reference: Judged, context: Conte
     return {"value": value, "spread": spread}
 
 
-def _notes(made: Judged, reference: Judged, held: Judged, n: int, has_floor: bool) -> list[str]:
-    notes = []
+def _notes(made: Judged, reference: Judged, held: Judged, facts: Mapping[str, Any], has_floor: bool) -> list[str]:
+    n, members, notes = facts["n"], facts["members"], []
     seen = {fingerprint([sample]) for sample in reference.samples}
     twice = sum(fingerprint([sample]) in seen for sample in held.samples)
     if twice:
         notes.append(f"{twice} of {len(held)} held-out items are exact copies of training items: split by group.")
-    if len(made) > n:
-        notes.append(f"{len(made) - n} of {len(made)} samples were left out, so that every column has n = {n}.")
+    if len(made) > n * members:
+        left = len(made) - n * members
+        notes.append(f"{left} of {len(made)} samples were left out, so that every column has n = {n}.")
+    if members > 1:
+        notes.append(
+            f"{members} samples for each of n given items: metrics of the task judge them all, the others the first of each."
+        )
     if not has_floor:
         notes.append("This modality declares no floor.")
     return notes

@@ -68,6 +68,12 @@ class Judged:
             self.memo[name] = compute()
         return self.memo[name]
 
+    def ensembles(self) -> list[list[int]]:
+        """The numbers of the samples that were made for one given item, item by item; each alone where nothing was given."""
+        if self.given is None or self.known is None:
+            return [[i] for i in range(len(self))]
+        return alike(self.given, self.known)
+
     def take(self, index: Sequence[int]) -> Judged:
         """The samples of the given numbers, in that order."""
         rows = torch.as_tensor(index)
@@ -79,6 +85,14 @@ class Judged:
             None if self.known is None else [self.known[i] for i in index],
             {name: feature[rows] for name, feature in self.features.items()},
         )
+
+
+def alike(given: Sequence[Item], known: Sequence[Any]) -> list[list[int]]:
+    """The places at which the same item is given with the same known entries, object by object, in the order they first come."""
+    found: dict[tuple[int, int], list[int]] = {}
+    for i, (item, bits) in enumerate(zip(given, known, strict=True)):
+        found.setdefault((id(item), id(bits)), []).append(i)
+    return list(found.values())
 
 
 class Extractor(ABC):
@@ -136,7 +150,8 @@ class MetricSpec:
         kind: under which heading it stands.
         extractor: where its features come from; None for a metric on the samples themselves.
         needs_cond: the condition that each candidate must have been asked for; a column without it is left empty.
-        needs_given: whether the candidates must come with what was given; a column without it is left empty.
+        needs_given: whether the candidates must come with what was given; a column without it is left empty. Such a metric
+            judges all members of ensembles, any other one sample for each item.
         nearest: (candidate, reference) -> (n, 2) distance and number of each candidate's nearest training item; with
             it a report shows the closest pairs.
     """

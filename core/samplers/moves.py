@@ -58,7 +58,24 @@ class Move(ABC):
 
 @dataclass(frozen=True)
 class Ancestral(Move):
-    """Each entry by itself, from q(x_s | x_t, x_0) with x_0 drawn from the posterior. Source: that of the process."""
+    """Each entry by itself, from q(x_s | x_t, x_0) with x_0 drawn from the posterior, or from its sharpened form
+
+        p_T(x_0 = c) = p(x_0 = c)^(1 / T) / sum_k p(x_0 = k)^(1 / T)
+
+    Each entry is then nearer to its most probable class, and samples are less diverse than the data; what self-conditioning
+    carries is p.
+
+    Args:
+        temperature: T; 1 draws from the posterior, 0 takes the most probable class, drawing among equal ones.
+
+    Source: that of the process; the temperature: Ackley et al. 1985, doi:10.1207/s15516709cog0901_7.
+    """
+
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature < float("inf"):
+            raise ValueError(f"Ancestral: temperature must be a number of at least 0, found {self.temperature}")
 
     def __call__(
         self,
@@ -72,7 +89,7 @@ class Ancestral(Move):
         open: Tensor,
     ) -> Tensor:
         """The process's own move."""
-        return process.move(f, x, t, s, view, noise)
+        return process.move(f, x, t, s, view if self.temperature == 1 else _sharpened(view, self.temperature), noise)
 
 
 @dataclass(frozen=True)
@@ -212,6 +229,13 @@ class EntropyBound(Ordered):
         ordered = torch.zeros_like(entropy).scatter(1, order, entropy)
         before = (ordered.cumsum(1) - ordered).gather(1, order)
         return (before <= self.gamma).view(place.shape)
+
+
+def _sharpened(view: View, temperature: float) -> Categorical:
+    """The view at a temperature."""
+    assert isinstance(view, Categorical)
+    below = view.logits - view.logits.amax(-1, keepdim=True)
+    return Categorical(torch.where(below < 0, below / temperature, below))  # at 0: minus infinity below the largest
 
 
 def _entropy(view: Categorical) -> Tensor:

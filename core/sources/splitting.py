@@ -29,16 +29,16 @@ def split(
 ) -> dict[str, list[Row]]:
     """Parts `train`, `validation` and `test` of the rows, in their order.
 
-    Where rows have a `split` value it holds; a part that it never names is taken from its training rows as below. Else
-    each group is placed by u = key(seed, group) / 2^64: test where u < f_test, validation where
-    u < f_test + f_validation, train else. So a group is never divided, and added files move no other. A part can be
-    empty where groups are few.
+    Where rows have a `split` value it holds; a part that it never names is taken from its training rows as below. Rows of
+    one `part_of` value (windows of one recording) stay together. Else each group is placed by u = key(seed, group) / 2^64: test
+    where u < f_test, validation where u < f_test + f_validation, train else. So a group is never divided, and added files move no
+    other. A part can be empty where groups are few.
 
     Args:
         rows: all rows.
         seed: of the hash.
         fractions: expected shares of train, validation and test; they sum to 1.
-        group_by: column of values that stay together (person, scene, caption); None: each file for itself.
+        group_by: column of values that stay together (person, scene, caption); None: each `part_of` value, else each file.
 
     Raises:
         LookupError: no such column.
@@ -57,7 +57,7 @@ def split(
         shares = {part: share / total for part, share in shares.items()} if total else {**shares, "train": 1.0}
     parts: dict[str, list[Row]] = {part: [] for part in PARTS}
     for row, named in zip(rows, official or ["train"] * len(rows), strict=True):
-        group = row.file.name if group_by is None else str(row.values[group_by])
+        group = str(row.values.get("part_of", row.file.name) if group_by is None else row.values[group_by])
         parts[_draw(shares, seed, group) if named == "train" else named].append(row)
     if rows and not parts["train"]:
         raise ValueError(f"no training rows are left of {len(rows):,}: give a larger first share than {fractions[0]:g}")

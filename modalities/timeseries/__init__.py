@@ -17,7 +17,7 @@ from ornstein.core.parametrization import Flow
 from ornstein.core.processes import Gaussian
 from ornstein.core.schedules import Rectified
 from ornstein.core.sources import File, Row, Source
-from ornstein.core.state import Conditions, Encoded, Field, State
+from ornstein.core.state import Condition, Conditions, Encoded, Field, State
 from ornstein.core.tasks import Task, Unconditional
 from torch import Tensor
 
@@ -25,17 +25,18 @@ from . import encoder
 from .data import Sines
 from .formats import EXTENSIONS
 from .pictures import draw
-from .reading import read
+from .reading import named, read, read_mask
 from .rolling import roll
 from .scaling import Scale, Scaling, Transform
 from .series import Series
-from .tables import Roles, tables
+from .tables import Roles
 from .tasks import Forecast, Impute, SuperResolution
 from .told import Told
 from .windows import Cutting, Protocol
 from .writing import save
 
 if TYPE_CHECKING:
+    from ornstein.core.evaluation.protocol import Protocol as Table
     from ornstein.core.evaluation.spec import MetricSpec
 
 __all__ = ["Series", "TimeSeries"]
@@ -57,9 +58,13 @@ class TimeSeries(Modality):
         stride: steps from one window to the next.
         protocol: how windows are parted; see `windows.Cutting`.
         patch: steps of a token.
+        channels: `together`: a token holds p steps of all channels; `apart`: of one channel, on a grid of times and channels, on
+            which attention can be factorised (`backbone.attention_axes`).
         scale: how channels are brought to model space; see `scaling.Scaling`.
         transform: what is done to values before they are scaled.
-        calendar: tell the model the place of each step in hour, day, week, month and year.
+        calendar: tell the model the place of each step in hour, day, week, month and year, as far as steps move through them, or
+            in those of `minute`, `hour`, `weekday`, `day`, `year` that are named. With less than some years of training data the
+            last two say which training day a window is, and are better left out.
         labels: whether the model can be told the label, where the data has labels.
         horizon: steps of the task `forecast`; None: drawn from 1 to half of the window.
         every: the task `super_resolution` is given every so many steps.
@@ -83,9 +88,10 @@ class TimeSeries(Modality):
         stride: int = 1,
         protocol: Protocol = "auto",
         patch: int = 1,
+        channels: encoder.Channels = "together",
         scale: Scale = "minmax",
         transform: Transform = "none",
-        calendar: bool = False,
+        calendar: bool | list[str] = False,
         labels: bool = True,
         horizon: int | None = None,
         every: int = 4,
@@ -95,7 +101,8 @@ class TimeSeries(Modality):
             raise ValueError(f"modality.horizon={horizon} leaves nothing of modality.window={window} to forecast from")
         self.columns, self.time, self.series, self.classes = columns, time, series, classes
         self.covariates, self.static, self.freq, self.first = covariates, static, freq, first
-        self.window, self.stride, self.protocol, self.patch = window, stride, protocol, patch
+        self.window, self.stride, self.protocol = window, stride, protocol
+        self.patch, self.channels = patch, channels
         self.scale, self.transform, self.calendar, self.labels = scale, transform, calendar, labels
         self.horizon, self.every = horizon, every
         self._columns: tuple[str, ...] = ()
@@ -107,20 +114,24 @@ class TimeSeries(Modality):
 
     @property
     def fields(self) -> tuple[Field, ...]:
-        """One field `series` of p K numbers for each patch of p steps."""
+        """One field `series`: p K numbers for each patch of p steps, or p for each patch of a channel."""
         if not self._columns:
             raise ValueError("the channels are unknown before fit()")
-        return (Field(encoder.FIELD, "continuous", self.patch * len(self._columns), Gaussian(Rectified(), Flow())),)
+        size = self._tokens.size(len(self._columns))
+        return (Field(encoder.FIELD, "continuous", size, Gaussian(Rectified(), Flow())),)
 
     @property
     def conditions(self) -> tuple[ConditionSpec, ...]:
-        """Classes, static numbers, `calendar` and `covariates`, where the data has them."""
-        return self._told.specs(self.patch)
+        """Classes, static numbers, `calendar` and `covariates`, where the data has them; `line` where the scale is one."""
+        specs = self._told.specs(self.patch)
+        if not self._scaling.along:
+            return specs
+        return (*specs, ConditionSpec(encoder.LINE, "dense", self._tokens.size(len(self._columns)), "concat"))
 
     @property
     def axes(self) -> int:
-        """Time."""
-        return 1
+        """Time, and the channel where channels are apart."""
+        return 2 if self._tokens.apart else 1
 
     def fit(self, items: Sequence[Item]) -> None:
         """Learn the channels, their scales, the length of a step, the lengths of items, and the conditions.
@@ -170,8 +181,8 @@ class TimeSeries(Modality):
 
     # Files.
 
-    def rows(self, rows: Sequence[Row], shares: tuple[float, float, float]) -> Sequence[Row]:
-        """One row for each window."""
+    def rows(self, rows: Sequence[Row], shares: tuple[float, float, float] | None) -> Sequence[Row]:
+        """One row for each window, or for each series of given files."""
         return Cutting(self.window, self.stride, self.protocol).rows(rows, self._roles(), shares)
 
     def read(self, file: File, row: Mapping[str, Any]) -> Item:
@@ -183,7 +194,8 @@ class TimeSeries(Modality):
         item = read(file, row, self._roles(), self.labels)
         if self._freq is not None and item.data.freq not in (None, self._freq):
             raise BadItem(
-                file.location, f"has steps of {item.data.freq}; the model was trained on steps of {self._freq}"
+                file.location,
+                f"{named(item)}has steps of {item.data.freq}; the model was trained on steps of {self._freq}",
             )
         return item
 
@@ -207,8 +219,8 @@ class TimeSeries(Modality):
         Raises:
             ValueError: a class that was not in the training data.
         """
-        encoded = encoder.encode(items, known, self._scaling, self.patch)
-        return replace(encoded, cond=self._told.encode(items, self.patch))
+        encoded = encoder.encode(items, known, self._scaling, self._tokens)
+        return replace(encoded, cond=self._told.encode(items, self._tokens) | self._line(encoded))
 
     def blank(self, n: int, cond: Conditions, rng: Rng, size: int | None = None) -> Encoded:
         """n series to be made, of a length from the training data or of `size` steps.
@@ -221,17 +233,17 @@ class TimeSeries(Modality):
         # One draw after another, so that sample k does not depend on n.
         u = rng.random((n, 2))
         steps = [self._lengths[int(x * len(self._lengths))] if size is None else size for x in u[:, 0]]
-        encoded = encoder.blank(steps, len(self._columns), self.patch)
+        encoded = encoder.blank(steps, len(self._columns), self._tokens)
         if self._scaling.of_instance:
             bank = self._scaling.arrays["bank"]
             offset, scale = bank[(u[:, 1] * len(bank)).astype(int)].transpose(1, 0, 2)
-            encoded.aux.update(offset=list(offset), scale=list(scale))
+            encoded.aux.update(offset=list(offset[:, None]), scale=list(scale[:, None]))
         told = {name: c for name, c in cond.items() if c.value.ndim < 3 or bool(c.present.any())}
-        return replace(encoded, cond=told)
+        return replace(encoded, cond=told | self._line(encoded))
 
     def decode(self, state: State, mask: Tensor, aux: dict[str, Any]) -> list[Series]:
         """Tokens to series in physical units."""
-        return encoder.decode(state, aux, self._scaling, self._columns, self.patch)
+        return encoder.decode(state, aux, self._scaling, self._columns, self._tokens)
 
     # Tasks.
 
@@ -266,17 +278,12 @@ class TimeSeries(Modality):
         return self.paste((yield from roll(item, known, longest, ahead)), item, known)
 
     def read_known(self, file: File, item: Item) -> np.ndarray:
-        """A table of the given one's shape, in any of the formats: values above 1/2 are known."""
-        mask = next(iter(tables(file, Roles()).values())).series.values
-        if mask.shape != item.data.values.shape:
-            raise BadItem(
-                file.location, f"is a mask {mask.shape} for a series {item.data.values.shape}: they must be equal"
-            )
-        return mask > 0.5
+        """A table of the given one's shape, in any of the formats: values above 1/2 are known; see `reading.read_mask`."""
+        return read_mask(file, item, self.series)
 
     def cost(self, item: Item) -> int:
         """Number of tokens."""
-        return -(-item.data.steps // self.patch)
+        return -(-item.data.steps // self.patch) * (item.data.values.shape[1] if self._tokens.apart else 1)
 
     # Judgement.
 
@@ -298,6 +305,25 @@ class TimeSeries(Modality):
         from .evaluation import series_floor
 
         return series_floor(items, cond, rng, given, known)
+
+    def protocols(self) -> Mapping[str, Table]:
+        """Generated windows as published, and ensembles for given items beside every floor."""
+        from .protocols import Floors, Published
+
+        return {"published": Published(), "floors": Floors()}
+
+    def _line(self, encoded: Encoded) -> Conditions:
+        """The line that each token's values are measured from, where there is one."""
+        if not self._scaling.along:
+            return {}
+        lines = self._scaling.told(encoder.ahead(encoded.aux["offset"], max(encoded.aux["steps"])))
+        lines = np.broadcast_to(lines, (len(lines), max(encoded.aux["steps"]), lines.shape[2]))
+        value = self._tokens.cut(torch.from_numpy(lines.astype(np.float32)))
+        return {encoder.LINE: Condition(value, torch.ones(len(value), dtype=torch.bool))}
+
+    @property
+    def _tokens(self) -> encoder.Tokens:
+        return encoder.Tokens(self.patch, self.channels)
 
     def _longest(self) -> int:
         return self._lengths[-1] if self._lengths else self.window or 0

@@ -99,6 +99,18 @@ def features_for(index: np.ndarray) -> tuple[str, ...]:
     return (*found, *(["day"] if step < 28 * _DAY else []), "year")
 
 
+def checked(names: Sequence[str]) -> tuple[str, ...]:
+    """The names, where all are of `FEATURES`.
+
+    Raises:
+        ValueError: one is not.
+    """
+    unknown = [name for name in names if name not in FEATURES]
+    if unknown:
+        raise ValueError(f"modality.calendar: {unknown[0]!r} is no period; choose from {', '.join(FEATURES)}")
+    return tuple(names)
+
+
 def features(index: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """Sine and cosine of the place in each period, (..., 2 n) float32.
 

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _COMMA = re.compile(r"[-+]?(\d+|\d{1,3}(\.\d{3})+),\d+([eE][-+]?\d+)?")
+_OFFSET = r"(?:[-+]\d{2}:?\d{2}|Z)$"
+_EPOCH = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}  # in a second
+_EPOCH_ENDS = (631_152_000, 4_102_444_800)  # 1990 and 2100, in seconds since 1970
 DATE_NAMES = ("date", "datetime", "time", "timestamp", "ds", "index")
 
 
@@ -88,13 +91,13 @@ def looks_like_dates(column: pd.Series) -> bool:
 
     if column.dtype.kind == "M" or hasattr(column.dtype, "tz"):
         return True
-    if column.dtype.kind in "iu":  # 20160701
-        head = column.head(20)
-        if str(column.name).lower() not in DATE_NAMES or not head.between(19000101, 21001231).all():
+    if column.dtype.kind in "iufb":
+        if str(column.name).lower() not in DATE_NAMES:
             return False
-        return bool(pd.to_datetime(head.astype("string"), format="%Y%m%d", errors="coerce").notna().all())
-    if column.dtype.kind in "fb":
-        return False
+        head = column.head(20)
+        if column.dtype.kind in "iu" and head.between(19000101, 21001231).all():  # 20160701
+            return bool(pd.to_datetime(head.astype("string"), format="%Y%m%d", errors="coerce").notna().all())
+        return epoch_unit(column) is not None
     head = column.dropna().astype("string").str.strip().head(20)
     if not len(head):
         return False
@@ -106,13 +109,24 @@ def looks_like_dates(column: pd.Series) -> bool:
     return bool(pd.to_datetime(head, errors="coerce", format="mixed", utc=True).notna().mean() >= 0.5)
 
 
+def epoch_unit(column: pd.Series) -> str | None:
+    """`s`, `ms`, `us` or `ns` where all numbers of a column count such from 1970 to times between 1990 and 2100, else None."""
+    if column.dtype.kind not in "iuf":
+        return None
+    seen = column.dropna().to_numpy(np.float64)
+    low, high = _EPOCH_ENDS
+    fitting = (unit for unit, n in _EPOCH.items() if len(seen) and low * n <= seen.min() and seen.max() <= high * n)
+    return next(fitting, None)
+
+
 def dates(column: pd.Series) -> tuple[np.ndarray, str | None, list[str]]:
     """Dates as datetime64[ns], their time zone (None: they have none), and what was repaired.
 
     Where days and months can be told apart by no date of the column, the order that makes the steps regular is taken.
 
     Raises:
-        BadCell: a cell that is missing or no date.
+        BadCell: a cell that is missing, no date, beyond the years that nanoseconds can count, or without the offset from UTC
+            that others have.
     """
     import pandas as pd
 
@@ -120,7 +134,11 @@ def dates(column: pd.Series) -> tuple[np.ndarray, str | None, list[str]]:
     if missing.any():
         raise BadCell(f"column {column.name!r} has no date in row {row_number(column, int(np.argmax(missing)))}")
     notes: list[str] = []
-    if column.dtype.kind in "iu":
+    unit = epoch_unit(column)
+    if unit is not None:
+        parsed = pd.to_datetime(column, unit=unit, utc=True)
+        notes = [f"column {column.name!r} is read as {unit} since 1970, UTC"]
+    elif column.dtype.kind in "iu":
         parsed = pd.to_datetime(column.astype("string"), format="%Y%m%d", errors="coerce")
     elif column.dtype.kind == "M" or hasattr(column.dtype, "tz"):
         parsed = column
@@ -135,6 +153,15 @@ def dates(column: pd.Series) -> tuple[np.ndarray, str | None, list[str]]:
     if getattr(parsed.dtype, "tz", None) is not None:
         zone = str(parsed.dtype.tz)
         parsed = parsed.dt.tz_convert("UTC").dt.tz_localize(None)
+    ends = np.array([pd.Timestamp.min, pd.Timestamp.max], "datetime64[s]")
+    seconds = parsed.to_numpy("datetime64[s]")
+    beyond = (seconds <= ends[0]) | (seconds >= ends[1])
+    if beyond.any():
+        row = int(np.argmax(beyond))
+        raise BadCell(
+            f"column {column.name!r} holds {str(column.iloc[row])!r} in row {row_number(column, row)}, which is not within the "
+            f"years {ends[0].astype(object).year + 1} to {ends[1].astype(object).year - 1}"
+        )
     return parsed.to_numpy("datetime64[ns]"), zone, notes
 
 
@@ -148,6 +175,13 @@ def _parsed(cells: pd.Series) -> tuple[pd.Series | None, list[str]]:
     if month is None or day is None or month.equals(day):
         found = day if month is None else month
         if found is None:  # offsets that change, as with summer time
+            bare = ~cells.str.contains(_OFFSET).to_numpy(bool)
+            if bare.any() and not bare.all():
+                row = int(np.argmax(bare))
+                raise BadCell(
+                    f"column {cells.name!r} holds {cells.iloc[row]!r} in row {row_number(cells, row)} without an offset from "
+                    "UTC, which other rows have: write all times alike"
+                )
             found = pd.to_datetime(cells, utc=True, errors="coerce", format="ISO8601")
             return found, ["offsets from UTC change: times are UTC"]
         return found, []

@@ -1,11 +1,11 @@
-"""Model space: steps, or patches of steps, as tokens; a batch of series of any lengths at once."""
+"""Model space: patches of steps, of all channels or of one, as tokens; a batch of series of any lengths at once."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -17,13 +17,74 @@ from .scaling import Scaling
 from .series import Series
 
 FIELD = "series"
-_VALUES = attrgetter(
-    "data.values"
-)  # with `map` a third of the time of a comprehension, of which there would be several
+LINE = "line"
+Channels = Literal["together", "apart"]
+
+# With `map` a third of the time of comprehensions, of which there would be several.
+_VALUES = attrgetter("data.values")
 _PLACE = attrgetter("data.index", "data.freq", "data.zone", "data.name")
 
 
-def encode(items: Sequence[Item], known: Sequence[np.ndarray | None] | None, scaling: Scaling, patch: int) -> Encoded:
+@dataclass(frozen=True)
+class Tokens:
+    """How (T, K) steps are cut into tokens.
+
+    Args:
+        patch: p, steps of a token; zeros stand behind the end of the last.
+        channels: `together`: a token holds p steps of all K channels, and there are N = ceil(T / p), in order of time; `apart`: p
+            steps of one channel, N = K ceil(T / p), the channels of one time beside each other.
+
+    Raises:
+        ValueError: another word for `channels`.
+    """
+
+    patch: int = 1
+    channels: Channels = "together"
+
+    def __post_init__(self) -> None:
+        if self.channels not in get_args(Channels):
+            raise ValueError(f"modality.channels={self.channels!r}; choose from {', '.join(get_args(Channels))}")
+
+    @property
+    def apart(self) -> bool:
+        """Whether a token holds one channel."""
+        return self.channels == "apart"
+
+    def size(self, channels: int) -> int:
+        """C, the numbers in a token."""
+        return self.patch if self.apart else self.patch * channels
+
+    def cut(self, x: Tensor) -> Tensor:
+        """(B, T, K) -> (B, N, C)."""
+        batch, steps, channels = x.shape
+        if steps % self.patch:
+            x = torch.nn.functional.pad(x, (0, 0, 0, -steps % self.patch))
+        if not self.apart:
+            return x.reshape(batch, -1, self.patch * channels)
+        return x.reshape(batch, -1, self.patch, channels).transpose(2, 3).reshape(batch, -1, self.patch)
+
+    def join(self, x: Tensor, channels: int) -> Tensor:
+        """(B, N, C) -> (B, T + padding, K)."""
+        if self.apart:
+            x = x.reshape(len(x), -1, channels, self.patch).transpose(2, 3)
+        return x.reshape(len(x), -1, channels)
+
+    def layout(self, steps: Sequence[int], channels: int) -> Layout:
+        """Places in time, or in time and channel; a grid where all series fill as many."""
+        patches = [-(-t // self.patch) for t in steps]
+        shape = (max(patches), channels) if self.apart else (max(patches),)
+        grid = Layout.of_grid(len(patches), shape)
+        if min(patches) == max(patches):
+            return grid
+        counts = torch.tensor(patches) * (channels if self.apart else 1)
+        return replace(grid, mask=torch.arange(grid.tokens)[None] < counts[:, None], grid=None)
+
+    def spread(self, x: Tensor, channels: int) -> Tensor:
+        """What belongs to each patch of steps, (B, ceil(T / p), ...), for every token."""
+        return x.repeat_interleave(channels, 1) if self.apart else x
+
+
+def encode(items: Sequence[Item], known: Sequence[np.ndarray | None] | None, scaling: Scaling, how: Tokens) -> Encoded:
     """A batch; `known[i]` is (T, K) bool or None.
 
     What was not observed is 0 in model space and `missing`, also where a task calls it known. Scales of instances come from
@@ -42,26 +103,34 @@ def encode(items: Sequence[Item], known: Sequence[np.ndarray | None] | None, sca
     aux: dict[str, Any] = {"steps": steps, "place": list(map(_PLACE, items))}
     aux["missing"] = [None] * len(items)
     if scaling.of_instance:
-        seen = observed if given is None else np.where(np.array(posed)[:, None, None], given, observed)
+        unposed = np.zeros_like(observed) if scaling.along else observed
+        seen = unposed if given is None else np.where(np.array(posed)[:, None, None], given, unposed)
         offset, scale = scaling.instance(g, seen)
         aux |= {"offset": list(offset), "scale": list(scale)}
-        x = scaled(g, offset[:, None], scale[:, None])
+        x = scaled(g, offset, scale)
     else:
         x = scaled(g, scaling.arrays["offset"], scaling.arrays["scale"])
     complete = bool(observed.all())
     if not complete:
         x = x.where(torch.from_numpy(observed), 0.0)
         aux["missing"] = [None if o[:t].all() else ~o[:t] for o, t in zip(observed, steps, strict=True)]
-    layout = layout_of(steps, patch)
-    state = tokens(x, patch)
+    channels = x.shape[2]
+    layout = how.layout(steps, channels)
+    state = how.cut(x)
     encoded = Encoded({FIELD: state}, layout, aux=aux)
     if given is not None:
-        bits = tokens(torch.from_numpy(given), patch)
+        bits = how.cut(torch.from_numpy(given))
         encoded = replace(encoded, known=Known({FIELD: bits}, {FIELD: torch.where(bits, state, 0.0)}))
-    if not complete or values.shape[1] % patch:
-        there = tokens(torch.from_numpy(observed), patch)
+    if not complete or values.shape[1] % how.patch:
+        there = how.cut(torch.from_numpy(observed))
         encoded = replace(encoded, missing={FIELD: ~there & layout.mask[..., None]})
     return encoded
+
+
+def ahead(offset: Sequence[np.ndarray], steps: int) -> np.ndarray:
+    """Offsets of (1, K) or (T, K) each as (B, 1, K) or (B, steps, K): steps behind the end of a line are padding."""
+    lines = stack(offset, 0.0)
+    return lines if lines.shape[1] == 1 else np.pad(lines, ((0, 0), (0, steps - lines.shape[1]), (0, 0)))
 
 
 def scaled(g: np.ndarray, offset: np.ndarray, scale: np.ndarray) -> Tensor:
@@ -69,24 +138,24 @@ def scaled(g: np.ndarray, offset: np.ndarray, scale: np.ndarray) -> Tensor:
     return torch.from_numpy(g).sub(torch.from_numpy(offset)).mul_(torch.from_numpy(1 / scale)).float()
 
 
-def blank(steps: Sequence[int], channels: int, patch: int) -> Encoded:
+def blank(steps: Sequence[int], channels: int, how: Tokens) -> Encoded:
     """Room for series of so many steps."""
-    layout = layout_of(steps, patch)
+    layout = how.layout(steps, channels)
     n = len(steps)
     aux = {"steps": list(steps), "place": [(None, None, None, "")] * n, "missing": [None] * n}
-    return Encoded({FIELD: torch.zeros(n, layout.tokens, patch * channels)}, layout, aux=aux)
+    return Encoded({FIELD: torch.zeros(n, layout.tokens, how.size(channels))}, layout, aux=aux)
 
 
-def decode(state: State, aux: dict[str, Any], scaling: Scaling, columns: tuple[str, ...], patch: int) -> list[Series]:
+def decode(state: State, aux: dict[str, Any], scaling: Scaling, columns: tuple[str, ...], how: Tokens) -> list[Series]:
     """Series in physical units; an unobserved entry that is still 0, as `encode` left it, stays unobserved.
 
     Raises:
         ValueError: NaN or infinity.
     """
-    x = untokens(state[FIELD], patch).double().numpy()
+    x = how.join(state[FIELD], len(columns)).double().numpy()
     steps = aux["steps"]
     if "offset" in aux:
-        g = x * np.stack(aux["scale"])[:, None] + np.stack(aux["offset"])[:, None]
+        g = x * np.stack(aux["scale"]) + ahead(aux["offset"], x.shape[1])
     else:
         g = x * scaling.arrays["scale"] + scaling.arrays["offset"]
     values = scaling.undo(g)
@@ -109,17 +178,6 @@ def decode(state: State, aux: dict[str, Any], scaling: Scaling, columns: tuple[s
     return samples
 
 
-def layout_of(steps: Sequence[int], patch: int) -> Layout:
-    """Tokens at 0, 1, 2, ...; a grid where all series fill as many."""
-    most = -(-max(steps) // patch)
-    sizes = [-(-t // patch) for t in set(steps)]
-    if min(sizes) == most:
-        return Layout.of_grid(len(steps), (most,))
-    sizes = [-(-t // patch) for t in steps]
-    mask = torch.arange(most)[None] < torch.tensor(sizes)[:, None]
-    return Layout(mask, torch.arange(most, dtype=torch.float32)[None, :, None].repeat(len(sizes), 1, 1), None, (False,))
-
-
 def stack(arrays: Sequence[np.ndarray], fill: Any) -> np.ndarray:
     """(B, T, ...) of arrays (T_i, ...), filled at the end."""
     lengths = set(map(len, arrays))
@@ -130,16 +188,3 @@ def stack(arrays: Sequence[np.ndarray], fill: Any) -> np.ndarray:
     for row, a in zip(out, arrays, strict=True):
         row[: len(a)] = a
     return out
-
-
-def tokens(x: Tensor, patch: int) -> Tensor:
-    """(B, T, K) -> (B, N, p K), N = ceil(T / p), zeros behind the end."""
-    short = -x.shape[1] % patch
-    if short:
-        x = torch.nn.functional.pad(x, (0, 0, 0, short))
-    return x.reshape(len(x), -1, patch * x.shape[-1])
-
-
-def untokens(x: Tensor, patch: int) -> Tensor:
-    """(B, N, p K) -> (B, N p, K)."""
-    return x.reshape(len(x), x.shape[1] * patch, -1)

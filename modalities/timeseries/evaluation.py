@@ -2,20 +2,20 @@
 
 Networks and scales are fitted on training windows. What is called "held-out" sets the candidate against held-out windows
 instead, which no network saw, with windows that overlap kept out of each other's folds; the column of real data then holds
-training windows, as the best that copying could do. `published` has the scores as papers report them, `rerun` both for a run.
+training windows, as the best that copying could do. `published` has the scores as papers report them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from ornstein.core.evaluation.distances import nearest
 from ornstein.core.evaluation.metrics import copy_threshold, frechet_distance, near_copies
-from ornstein.core.evaluation.spec import Context, Judged, MetricSpec
+from ornstein.core.evaluation.spec import Context, Judged, MetricSpec, alike
 from ornstein.core.evaluation.standard import feature_metrics
 from ornstein.core.modality import Item, Rng
 from ornstein.core.rng import generator
@@ -23,6 +23,7 @@ from torch import Tensor
 
 from . import floors, scores, statistics
 from .ensembles import given_metrics, season_of
+from .lines import interpolated
 from .series import Series
 from .ts2vec import TS2Vec
 
@@ -73,7 +74,7 @@ class Windows:
 
     def __call__(self, samples: Sequence[Series]) -> Tensor:
         """(n, T, K) float32, scaled, with gaps filled along straight lines."""
-        return torch.from_numpy(floors.interpolated(self.raw(samples).numpy())).float()
+        return torch.from_numpy(interpolated(self.raw(samples).numpy())).float()
 
 
 def series_metrics(task: str, freq: str | None = None, season: int | None = None) -> tuple[MetricSpec, ...]:
@@ -104,6 +105,8 @@ def series_floor(
 ) -> list[Series]:
     """A sample for each cond: from a Gaussian copula of the training windows or, where items are given, an autoregression.
 
+    Places at which the same item is given with the same known entries get members of one ensemble.
+
     Windows of several lengths are cut to the shortest.
 
     Args:
@@ -115,18 +118,23 @@ def series_floor(
     """
     if not items:
         raise ValueError("a floor needs training items")
-    steps = min(item.data.steps for item in items)
-    train = np.stack([item.data.values[:steps] for item in items])
-    first = items[0].data
+    train, first = stacked(items), items[0].data
     if given is None or known is None:
         drawn = floors.gaussian_copula(train, len(cond), rng)
         return [Series(values, first.columns, freq=first.freq) for values in drawn]
-    model = floors.fit_autoregression(train, order_for(steps))
-    out = []
-    for item, bits in zip(given, known, strict=True):
-        filled = model.fill(item.data.values[None], np.asarray(bits, bool)[None], 1, rng)[0, 0]
-        out.append(Series(filled, item.data.columns, item.data.index, item.data.freq, item.data.zone, item.data.name))
-    return out
+    model = floors.fit_autoregression(train, order_for(train.shape[1]))
+    out: dict[int, Series] = {}
+    for rows in alike(given, known):
+        item, bits = given[rows[0]], np.asarray(known[rows[0]], bool)
+        filled = model.fill(item.data.values[None], bits[None], len(rows), rng)[0]
+        out |= {i: replace(item.data, values=values) for i, values in zip(rows, filled, strict=True)}
+    return [out[i] for i in range(len(given))]
+
+
+def stacked(items: Sequence[Item]) -> np.ndarray:
+    """(m, T, K): the items, cut to the shortest."""
+    steps = min(item.data.steps for item in items)
+    return np.stack([item.data.values[:steps] for item in items])
 
 
 def order_for(steps: int) -> int:

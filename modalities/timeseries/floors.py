@@ -13,6 +13,8 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 from scipy.stats import rankdata
 
+from .lines import interpolated
+
 Rng = np.random.Generator
 
 
@@ -41,26 +43,6 @@ def gaussian_copula(train: np.ndarray, n: int, rng: Rng) -> np.ndarray:
     ordered = np.sort(rows, axis=0)
     low, high = np.take_along_axis(ordered, below, 0), np.take_along_axis(ordered, below + 1, 0)
     return (low + share * (high - low)).reshape(n, *train.shape[1:])
-
-
-def interpolated(values: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
-    """Each channel of each window, straight between known observed values and level beyond them; (n, T, K).
-
-    A channel without any takes the mean of its known values in all windows, and 0 where there are none at all.
-    """
-    known = np.isfinite(values) if known is None else known & np.isfinite(values)
-    steps = values.shape[1]
-    t = np.arange(steps)[None, :, None]
-    before = np.maximum.accumulate(np.where(known, t, -1), axis=1)
-    after = np.minimum.accumulate(np.where(known, t, steps)[:, ::-1], axis=1)[:, ::-1]
-    filled = np.where(known, values, 0.0)
-    first = np.where(before < 0, after, before).clip(0, steps - 1)
-    second = np.where(after >= steps, before, after).clip(0, steps - 1)
-    low, high = np.take_along_axis(filled, first, 1), np.take_along_axis(filled, second, 1)
-    share = (t - first) / np.maximum(second - first, 1)
-    line = low + np.clip(share, 0, 1) * (high - low)
-    mean = filled.sum((0, 1)) / np.maximum(known.sum((0, 1)), 1)
-    return np.where(known, filled, np.where(known.any(1, keepdims=True), line, mean))
 
 
 def seasonal_naive(values: np.ndarray, known: np.ndarray, season: int, members: int, rng: Rng) -> np.ndarray:

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+from ornstein.core.rng import generator
 from scipy.special import ndtri
 
-Scale = Literal["minmax", "standard", "robust", "instance_standard", "instance_mean"]
+from .lines import interpolated
+
+Scale = Literal["minmax", "standard", "robust", "instance_standard", "instance_mean", "line"]
 Transform = Literal["none", "log", "quantile"]
 _MOST = 2_000_000  # steps of which medians and quantiles are taken
 _CHUNK = 1024
@@ -36,8 +39,13 @@ class Scaling:
 
     @property
     def of_instance(self) -> bool:
-        """Whether each item has a scale of its own."""
-        return self.scale.startswith("instance")
+        """Whether each item has an offset of its own."""
+        return self.along or self.scale.startswith("instance")
+
+    @property
+    def along(self) -> bool:
+        """Whether the offset is a line."""
+        return self.scale == "line"
 
     def fit(self, values: Sequence[np.ndarray]) -> list[int]:
         """Learn from (T, K) arrays with NaN where nothing was observed; the channels that never change.
@@ -60,9 +68,13 @@ class Scaling:
         offset, scale = self._global(values, some)
         constant = ~(scale > 1e-12 * np.maximum(np.abs(offset), 1e-300))
         self.arrays |= {"offset": offset, "scale": np.where(constant, 1.0, scale)}
-        if self.of_instance:
-            picked = [values[i] for i in np.unique(np.linspace(0, len(values) - 1, _BANK).astype(int))]
-            self.arrays["bank"] = np.stack([np.stack(self.instance(self.apply(x), np.isfinite(x))) for x in picked])
+        picked = [values[i] for i in np.unique(np.linspace(0, len(values) - 1, _BANK).astype(int))]
+        if self.along:
+            self.arrays |= {"spread": self.arrays["scale"], "scale": self._around(picked)}
+            self.arrays["bank"] = np.stack([self.arrays["offset"], self.arrays["scale"]])[None]
+        elif self.of_instance:
+            found = [self.instance(self.apply(x), np.isfinite(x)) for x in picked]
+            self.arrays["bank"] = np.stack([np.stack([offset[0], scale[0]]) for offset, scale in found])
         return np.flatnonzero(constant).tolist()
 
     def apply(self, values: np.ndarray) -> np.ndarray:
@@ -82,10 +94,14 @@ class Scaling:
         return values
 
     def instance(self, values: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Offset and scale (..., K) from the entries of g, (..., T, K), that are seen; the global ones where none is.
+        """Offset (..., 1, K), or (..., T, K) of lines, and scale (..., 1, K) from the entries of g, (..., T, K), that are seen.
 
-        No scale is below 1/20 of the global one, so that a flat stretch does not make its surroundings huge.
+        The global ones where none is. No scale is below 1/20 of the global one, so that a flat stretch does not make its
+        surroundings huge.
         """
+        if self.along:
+            offset = interpolated(np.where(seen, values, np.nan), level=self.arrays["offset"])
+            return offset, np.broadcast_to(self.arrays["scale"], (*values.shape[:-2], 1, values.shape[-1]))
         count = seen.sum(-2)
         some, n = count > 0, np.maximum(count, 1)
         values = np.where(seen, values, 0.0)
@@ -95,7 +111,23 @@ class Scaling:
             offset = values.sum(-2) / n
             scale = np.sqrt((np.where(seen, values - offset[..., None, :], 0.0) ** 2).sum(-2) / n)
         scale = np.maximum(scale, _LEAST * self.arrays["scale"])
-        return np.where(some, offset, self.arrays["offset"]), np.where(some, scale, self.arrays["scale"])
+        offset, scale = np.where(some, offset, self.arrays["offset"]), np.where(some, scale, self.arrays["scale"])
+        return offset[..., None, :], scale[..., None, :]
+
+    def told(self, offset: np.ndarray) -> np.ndarray:
+        """Lines as the model is told them: about mean 0 and variance 1."""
+        return (offset - self.arrays["offset"]) / self.arrays["spread"]
+
+    def _around(self, windows: Sequence[np.ndarray]) -> np.ndarray:
+        """(K,) standard deviation around the lines that are left when half of the entries are hidden."""
+        hide = generator(0, "scaling", "line")
+        left = []
+        for values in windows:
+            hidden = hide.random(values.shape) < 0.5
+            g = self.apply(values)[None]
+            left.append(np.where(hidden, g - self.instance(g, (np.isfinite(values) & ~hidden)[None])[0], np.nan)[0])
+        found = _quietly(np.nanstd, np.concatenate(left))
+        return np.where(found > 1e-6 * self.arrays["scale"], found, self.arrays["scale"])
 
     def _global(self, values: Sequence[np.ndarray], some: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if self.scale == "minmax":

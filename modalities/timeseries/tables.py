@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,9 @@ import numpy as np
 from ornstein.core.modality import BadItem
 from ornstein.core.sources import File, Folder, Memory
 
-from . import calendar, formats
-from .cells import DATE_NAMES, BadCell, dates, holds_words, looks_like_dates, numbers, row_number, words
+from . import formats
+from .cells import DATE_NAMES, BadCell, dates, epoch_unit, holds_words, looks_like_dates, numbers, row_number, words
+from .regular import is_frequency, regular
 from .series import Series
 
 if TYPE_CHECKING:
@@ -22,12 +23,17 @@ if TYPE_CHECKING:
 
 SERIES_NAMES = ("item_id", "series_id", "unique_id", "series", "sample")
 SPLIT = "split"
+_DATE_PARTS = ("year", "month", "day", "hour", "minute", "second")
 _KEPT = 256  # tables that stay parsed
 
 
 @dataclass(frozen=True)
 class Roles:
-    """What the columns of a file are for; see the options of `TimeSeries` of the same names."""
+    """What the columns of a file are for; see the options of `TimeSeries` of the same names.
+
+    Raises:
+        ValueError: no channels, one that has another role too, or a `freq` that pandas does not know.
+    """
 
     columns: tuple[str, ...] | None = None
     time: tuple[str, ...] | None = None
@@ -37,6 +43,23 @@ class Roles:
     static: tuple[str, ...] = ()
     freq: str | None = None
     first: int | None = None
+
+    def check(self) -> None:
+        """Raise what is wrong; not when it is made, which is once for each item."""
+        if self.columns == ():
+            raise ValueError("modality.columns=[] leaves no channel")
+        told = {"classes": self.classes, "covariates": self.covariates, "static": self.static}
+        for i, column in enumerate(self.columns or ()):
+            roles = ["columns"] * (column in (self.columns or ())[:i]) + [role for role in told if column in told[role]]
+            if roles:
+                raise ValueError(f"column {column!r} stands in modality.columns and again in modality.{roles[0]}")
+        if self.freq is not None and not is_frequency(self.freq):
+            raise ValueError(f"modality.freq={self.freq} is no length of a step: h, 15min, D, W, MS and the like are")
+
+    @property
+    def whole(self) -> Roles:
+        """The same for a file that is given to a trained model: it is used to its end."""
+        return self if self.first is None else replace(self, first=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +105,7 @@ def _stamp(file: File) -> tuple[int, int]:
 
 @lru_cache(maxsize=_KEPT)
 def _tables(file: File, roles: Roles, stamp: tuple[int, int]) -> dict[str, Table]:
+    roles.check()
     frames = formats.frames(file)
     try:
         whole = frames.get("")
@@ -132,16 +156,16 @@ def _plain(frame: formats.Plain, name: str, roles: Roles) -> Table:
 def _table(frame: pd.DataFrame, name: str, roles: Roles) -> Table:
     notes: list[str] = []
     index, zone, used = _index(frame, roles, notes)
-    columns = _values_columns(frame, roles, used)
+    columns = _values_columns(frame, roles, used, notes)
     read = _reader(frame)
     values = np.column_stack([read(c) for c in columns]) if columns else np.zeros((len(frame), 0))
     covariates = np.column_stack([read(c) for c in roles.covariates]) if roles.covariates else np.zeros((len(frame), 0))
-    read.check()
+    read.check(notes)
     texts = {c: words(frame[c]) for c in (*roles.classes, *((SPLIT,) if SPLIT in frame.columns else ()))}
     static = {c: _constant(c, read(c)) for c in roles.static}
     order, freq = np.arange(len(frame)), roles.freq
     if index is not None:
-        order, index, freq = _regular(index, values, roles, notes)
+        order, index, freq = regular(index, values, np.asarray(frame.index) + 1, roles.freq, notes)
     values, covariates = (_placed(x, order, np.nan) for x in (values, covariates))
     texts = {c: _placed(x, order, None) for c, x in texts.items()}
     stop = roles.first
@@ -164,7 +188,12 @@ def _index(
         if freq is None:
             notes.append("`start` without a frequency is left out: set modality.freq")
             return None, None, ()
-        start = pd.Timestamp(frame.attrs["start"])
+        if not is_frequency(str(freq)):
+            raise BadCell(f"`freq` {freq!r} is no length of a step: h, 15min, D, W, MS and the like are")
+        try:
+            start = pd.Timestamp(frame.attrs["start"])
+        except (ValueError, TypeError) as error:
+            raise BadCell(f"`start` {frame.attrs['start']!r} is no date") from error
         first = start if start.tz is None else start.tz_convert("UTC").tz_localize(None)
         index = pd.date_range(first, periods=len(frame), freq=freq).to_numpy("datetime64[ns]")
         return index, None if start.tz is None else str(start.tz), ()
@@ -173,11 +202,14 @@ def _index(
         own = set(roles.columns or ()) | set(roles.classes) | set(roles.covariates) | set(roles.static)
         likely = sorted(frame.columns, key=lambda c: str(c).lower() not in DATE_NAMES)
         used = next(((c,) for c in likely if c not in own and looks_like_dates(frame[c])), ())
+        parts = {str(c).lower(): c for c in frame.columns if c not in own}
+        if not used and {"year", "month", "day"} <= parts.keys():
+            used = tuple(parts[part] for part in _DATE_PARTS if part in parts)
     _need(used, frame)
     if not used:
         return None, None, ()
     if len(used) == 1:
-        if not looks_like_dates(frame[used[0]]):
+        if not looks_like_dates(frame[used[0]]) and epoch_unit(frame[used[0]]) is None:
             dates(frame[used[0]].astype("string"))  # raises with the first cell that is no date
         index, zone, found = dates(frame[used[0]])
         notes += found
@@ -191,7 +223,7 @@ def _index(
     return joined.to_numpy("datetime64[ns]"), None, used
 
 
-def _values_columns(frame: pd.DataFrame, roles: Roles, used: Sequence[str]) -> list[str]:
+def _values_columns(frame: pd.DataFrame, roles: Roles, used: Sequence[str], notes: list[str]) -> list[str]:
     """The channels: those that were asked for, or every column of numbers that has no other role."""
     _need((*roles.classes, *roles.covariates, *roles.static), frame)
     if roles.columns is not None:
@@ -199,6 +231,10 @@ def _values_columns(frame: pd.DataFrame, roles: Roles, used: Sequence[str]) -> l
         return list(roles.columns)
     other = {*used, *roles.classes, *roles.covariates, *roles.static, SPLIT}
     left = [c for c in frame.columns if c not in other and not str(c).startswith("feat_")]
+    counted = [c for c in left if str(c).startswith("Unnamed:") and _counts_rows(frame[c])]
+    if counted and len(counted) < len(left):
+        notes.append("a column without a name that counts the rows was left out")
+        left = [c for c in left if c not in counted]
     for c in left:
         if holds_words(frame[c]) and frame[c].notna().any():
             row = int(np.argmax(frame[c].notna()))
@@ -223,7 +259,9 @@ class _reader:  # noqa: N801 - used as a function
             self.signs.setdefault(sign, column)
         return values
 
-    def check(self) -> None:
+    def check(self, notes: list[str]) -> None:
+        if "," in self.signs:
+            notes.append(f"column {self.signs[',']!r} is read with decimal commas")
         if len(self.signs) > 1:
             raise BadCell(
                 f"column {self.signs[',']!r} is written with decimal commas and column {self.signs['.']!r} with decimal "
@@ -231,54 +269,8 @@ class _reader:  # noqa: N801 - used as a function
             )
 
 
-def _regular(
-    index: np.ndarray, values: np.ndarray, roles: Roles, notes: list[str]
-) -> tuple[np.ndarray, np.ndarray, str | None]:
-    """Sort, join duplicates and fill gaps: for each step of the new index the row that stands there, -1 for none.
-
-    Raises:
-        BadCell: two rows of one time that contradict each other.
-    """
-    order = np.argsort(index, kind="stable")
-    late = int((np.diff(index.astype(np.int64)) < 0).sum())
-    if late:
-        notes.append(f"{late:,} rows that stood before an earlier one were sorted by time")
-    times, first, inverse = np.unique(index[order], return_index=True, return_inverse=True)
-    if len(times) < len(index):
-        _join(index, order, first, inverse, values, notes)
-    rows = order[first]
-    freq = roles.freq or calendar.frequency(times)
-    if freq is None:
-        if len(times) > 1:
-            notes.append("steps have no regular length: each row is a step")
-        return rows, times, None
-    whole = calendar.grid(times[0], times[-1], freq)
-    place = np.searchsorted(whole, times)
-    if not np.array_equal(whole[np.minimum(place, len(whole) - 1)], times):
-        off = times[whole[np.minimum(place, len(whole) - 1)] != times]
-        raise BadCell(f"{off[0].astype('datetime64[s]')} lies on no step of modality.freq={roles.freq}")
-    filled = np.full(len(whole), -1)
-    filled[place] = rows
-    if len(whole) > len(times):
-        notes.append(f"{len(whole) - len(times):,} missing steps of {freq} were put in as unobserved")
-    return filled, whole, freq
-
-
-def _join(
-    index: np.ndarray, order: np.ndarray, first: np.ndarray, inverse: np.ndarray, values: np.ndarray, notes: list[str]
-) -> None:
-    """One row stands for several of one time; `values` of that row becomes what is observed in any of them."""
-    base = order[first][inverse]
-    a, b = values[base], values[order]
-    differ = np.isfinite(a) & np.isfinite(b) & (a != b)
-    if differ.any():
-        k = int(np.argmax(differ.any(1)))
-        raise BadCell(
-            f"{index[base[k]].astype('datetime64[s]')} stands in row {base[k] + 1} and, with other values, in row "
-            f"{order[k] + 1}: keep one of them, or name the column that tells series apart with modality.series"
-        )
-    values[order[first]] = np.fmax.reduceat(values[order], first, axis=0)
-    notes.append(f"{len(order) - len(first):,} rows that repeat the time of another with the same values were joined")
+def _counts_rows(column: pd.Series) -> bool:
+    return any(np.array_equal(column, column.index + first) for first in (0, 1))
 
 
 def _placed(x: np.ndarray, rows: np.ndarray, empty: Any) -> np.ndarray:

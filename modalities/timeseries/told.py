@@ -14,7 +14,7 @@ from ornstein.core.modality import Item
 from ornstein.core.state import Condition, Conditions
 
 from . import calendar
-from .encoder import stack, tokens
+from .encoder import Tokens, stack
 from .tasks import COVARIATES
 
 CALENDAR = "calendar"
@@ -39,11 +39,14 @@ class Told:
     std: tuple[float, ...] = ()
 
     @staticmethod
-    def of(items: Sequence[Item], static: Sequence[str], with_calendar: bool) -> Told:
+    def of(items: Sequence[Item], static: Sequence[str], periods: bool | Sequence[str]) -> Told:
         """Learn names, periods and scales from training items.
 
+        Args:
+            periods: of the calendar by name, all that a step moves through, or none.
+
         Raises:
-            ValueError: a calendar is asked for, and items have no dates.
+            ValueError: a calendar is asked for, and items have no dates; a period that the calendar does not have.
         """
         found: dict[str, set[str]] = {}
         for item in items:
@@ -51,14 +54,14 @@ class Told:
                 if name not in static:
                     found.setdefault(name, set()).add(str(value))
         features: tuple[str, ...] = ()
-        if with_calendar:
+        if periods:
             index = items[0].data.index
             if index is None:
                 raise ValueError(
                     f"modality.calendar=true, and {items[0].key} has no dates: name their column with "
                     "modality.time, or leave it out"
                 )
-            features = calendar.features_for(index)
+            features = calendar.features_for(index) if periods is True else calendar.checked(periods)
         mean: tuple[float, ...] = ()
         std: tuple[float, ...] = ()
         if COVARIATES in items[0].meta:
@@ -84,13 +87,14 @@ class Told:
             specs.append(ConditionSpec(COVARIATES, "dense", len(self.mean) * patch, "concat"))
         return tuple(specs)
 
-    def encode(self, items: Sequence[Item], patch: int) -> Conditions:
+    def encode(self, items: Sequence[Item], how: Tokens) -> Conditions:
         """The values of items; what an item does not have is not present.
 
         Raises:
             ValueError: a class that the training data does not have.
         """
         out: Conditions = {}
+        channels, steps = len(items[0].data.columns), Tokens(how.patch)
         for name, names in self.classes.items():
             numbers = [_number(item, name, names) for item in items]
             value = torch.tensor([0 if number is None else number for number in numbers])
@@ -103,13 +107,13 @@ class Told:
             there = [item.data.index is not None for item in items]
             index = [_local(item) for item in items]
             rows = calendar.features(stack(index, np.datetime64(0, "ns")), self.features)
-            out[CALENDAR] = Condition(tokens(torch.from_numpy(rows), patch), torch.tensor(there))
+            out[CALENDAR] = Condition(how.spread(steps.cut(torch.from_numpy(rows)), channels), torch.tensor(there))
         if self.mean:
             there = [COVARIATES in item.meta for item in items]
             empty = np.zeros((1, len(self.mean)))
             values = stack([item.meta.get(COVARIATES, empty.repeat(item.data.steps, 0)) for item in items], 0.0)
             scaled = np.nan_to_num((values - np.array(self.mean)) / np.array(self.std)).astype(np.float32)
-            out[COVARIATES] = Condition(tokens(torch.from_numpy(scaled), patch), torch.tensor(there))
+            out[COVARIATES] = Condition(how.spread(steps.cut(torch.from_numpy(scaled)), channels), torch.tensor(there))
         return out
 
 

@@ -9,13 +9,13 @@ from itertools import pairwise
 from typing import Literal
 
 import numpy as np
-from ornstein.core import rng
 from ornstein.core.modality import BadItem
 from ornstein.core.sources import Row
 
 from .tables import Roles, Table, tables
 
-Protocol = Literal["auto", "time", "series", "published"]
+Protocol = Literal["auto", "time", "blocks", "series", "published"]
+_BLOCK = 16  # windows in a block: long enough that few windows are lost at borders, short enough that parts are alike
 PARTS = ("train", "validation", "test")
 _WORDS = {"training": "train", "valid": "validation", "val": "validation", "dev": "validation", "testing": "test"}
 
@@ -28,31 +28,39 @@ class Cutting:
         window: steps of a window; None: each stretch is taken whole.
         stride: steps from one window to the next.
         protocol: `time`: each series is cut into three blocks, and no window crosses a border; `series`: whole series are
-            placed; `published`: every window of the whole series trains, and evenly spaced ones of the same are held out;
-            `auto`: by time where there is a window, else by series.
+            placed by `sources.split`, as files are; `blocks`: so are stretches of 16 windows' length of each series, so that
+            held-out windows come from all times, and no window crosses a border; `published`: every window of the whole series trains,
+            and evenly spaced ones of the same are held out; `auto`: by time where there is a window, else by series.
     """
 
     window: int | None = None
     stride: int = 1
     protocol: Protocol = "auto"
 
-    def rows(self, rows: Sequence[Row], roles: Roles, shares: Sequence[float]) -> list[Row]:
-        """A row for each window, with `series`, `start`, `stop` and `split`.
+    def rows(self, rows: Sequence[Row], roles: Roles, shares: Sequence[float] | None) -> list[Row]:
+        """A row for each window, with `series`, `start`, `stop`, and `split` or `part_of`; without shares one for each series.
 
         Raises:
             BadItem: a file that cannot be used.
-            ValueError: not one window fits.
+            ValueError: not one window fits, or none holds a value.
         """
         protocol = self.protocol if self.protocol != "auto" else "series" if self.window is None else "time"
+        roles = roles if shares is not None else roles.whole
         found = [(row, name, table) for row in rows for name, table in tables(row.file, roles).items()]
         _report(found)
-        places = _by_rank(found, shares) if protocol == "series" else {}
+        if shares is None:
+            return [Row(row.file, {**row.values, "series": name}) for row, name, _ in found]
         out: list[Row] = []
+        empty = 0
         for row, name, table in found:
-            for part, start, stop in self._blocks(row, name, table, protocol, shares, places):
+            for part, start, stop in self._blocks(row, name, table, protocol, shares):
                 for begin, end in self._cut(start, stop):
                     if np.isfinite(table.series.values[begin:end]).any():
-                        out.append(_row(row, name, begin, end, part))
+                        out.append(Row(row.file, {**row.values, "series": name, "start": begin, "stop": end, **part}))
+                    else:
+                        empty += 1
+        if empty and not out:
+            raise ValueError(f"{found[0][0].file.location}, ...: nothing was observed in any of {empty:,} windows")
         if not out:
             row, name, table = max(found, key=lambda each: each[2].series.steps)
             where = row.file.location + (f", series {name!r}" if name else "")
@@ -63,25 +71,26 @@ class Cutting:
         return self._published(out, shares) if protocol == "published" else out
 
     def _blocks(
-        self,
-        row: Row,
-        name: str,
-        table: Table,
-        protocol: str,
-        shares: Sequence[float],
-        places: dict[tuple[str, str], str],
-    ) -> Iterator[tuple[str, int, int]]:
-        """Part, first step and end of each stretch in which windows lie."""
+        self, row: Row, name: str, table: Table, protocol: str, shares: Sequence[float]
+    ) -> Iterator[tuple[dict[str, str], int, int]]:
+        """`split`, or `part_of` where it is placed later, first step and end of each stretch in which windows lie."""
         steps = table.series.steps
+        own = f"{row.file.name}#{name}" if name else row.file.name
         if row.values.get("split"):
-            yield str(row.values["split"]), 0, steps
+            yield {"split": str(row.values["split"])}, 0, steps
         elif table.parts is not None:
-            yield from _stretches(row, table.parts)
+            for part, start, stop in _stretches(row, table.parts):
+                yield {"split": part}, start, stop
         elif protocol == "time":
             ends = [0, *(round(steps * share) for share in np.cumsum(shares))]
-            yield from zip(PARTS, ends[:-1], ends[1:], strict=True)
+            for part, start, stop in zip(PARTS, ends[:-1], ends[1:], strict=True):
+                yield {"split": part}, start, stop
+        elif protocol == "blocks" and self.window is not None:
+            length = _BLOCK * self.window
+            for start in range(0, steps, length):
+                yield {"part_of": f"{own}@{start}"}, start, min(start + length, steps)
         else:
-            yield places.get((row.file.location, name), "train"), 0, steps
+            yield {"part_of": own}, 0, steps
 
     def _cut(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
         if self.window is None:
@@ -97,18 +106,6 @@ class Cutting:
             places = ((np.arange(count) + shift) * len(rows) / max(count, 1)).astype(int)
             out += [Row(rows[i].file, {**rows[i].values, "split": part}) for i in places]
         return out
-
-
-def _row(row: Row, name: str, start: int, stop: int, part: str) -> Row:
-    return Row(row.file, {**row.values, "series": name, "start": start, "stop": stop, "split": part})
-
-
-def _by_rank(found: Sequence[tuple[Row, str, Table]], shares: Sequence[float]) -> dict[tuple[str, str], str]:
-    """The part of each series: ordered by a hash of its name, the last shares are held out, so that parts have their sizes."""
-    names = [(row.file.location, name) for row, name, _ in found]
-    order = sorted(range(len(names)), key=lambda i: rng.key(0, "series", found[i][0].file.name, names[i][1]))
-    ends = [round(share * len(names)) for share in np.cumsum(shares)]
-    return {names[i]: PARTS[int(np.searchsorted(ends, place, side="right"))] for place, i in enumerate(order)}
 
 
 def _stretches(row: Row, words: np.ndarray) -> Iterator[tuple[str, int, int]]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from ornstein.core.backbones.dit import DiT
+from ornstein.core.cli.objects import build
 from ornstein.core.denoiser import NeuralDenoiser
 from ornstein.core.oracle import FiniteSet
 from ornstein.core.posterior import Categorical
@@ -20,6 +21,7 @@ from ornstein.core.samplers import (
     EntropyBound,
     Heun,
     Pyramid,
+    Sampler,
     TauLeaping,
     run,
 )
@@ -29,13 +31,14 @@ from ornstein.core.state import CentreFree, Encoded, Field, Known, Layout
 K = 3
 SERVES = {
     Ancestral(): (Masked, Uniform),
+    Ancestral(0.7): (Masked, Uniform),
     TauLeaping(): (Masked, Uniform),
     Confidence(): (Masked,),
     EntropyBound(): (Masked,),
 }
 MOVES = list(SERVES)
 SCHEDULES = [Rectified(), Trigonometric()]
-every = pytest.mark.parametrize("move", MOVES, ids=lambda m: type(m).__name__)
+every = pytest.mark.parametrize("move", MOVES, ids=str)
 
 
 def at(t: float) -> torch.Tensor:
@@ -53,6 +56,65 @@ def call(move, x, view, t: float, s: float, u=None, open=None, process=None, axe
     u = torch.full((*x.shape, 2), 0.5) if u is None else u
     open = torch.ones_like(x, dtype=torch.bool) if open is None else open
     return move(f, f.process, x, at(t), at(s), view, u, open)
+
+
+# The temperature of classes
+
+
+P = torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("temperature", [0.3, 0.7, 1.0, 3.0])
+@pytest.mark.parametrize("process", [Masked(), Uniform()], ids=lambda p: type(p).__name__)
+def test_classes_are_drawn_from_the_posterior_to_the_power_of_1_over_t(temperature, process):
+    """One step to s = 0 from nothing known: by counting, and entry by entry as its uniform says."""
+    n = 100_000
+    u = torch.rand(1, n, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    view, x = Categorical(P.log().expand(1, n, K) + 5.0), process.pure(Field("a", "categorical", K, process), u[..., 0])
+    law = P ** (1 / temperature) / (P ** (1 / temperature)).sum()
+    out = call(Ancestral(temperature), x, view, 1.0, 0.0, u, process=process)
+    torch.testing.assert_close(torch.bincount(out[0], minlength=K).double() / n, law, rtol=0, atol=0.006)
+    expected = torch.bucketize(u[0, :, 1], law.cumsum(0)[:-1], right=True)
+    assert float((out[0] == expected).double().mean()) > 0.9999
+
+
+def test_a_temperature_of_half_squares_what_a_single_token_is_drawn_from():
+    """Through a whole run: revealed one by one, each class as p^2."""
+    x = drawn(FiniteSet(torch.arange(K)[:, None], P), Ancestral(0.5), 4, 50_000)
+    torch.testing.assert_close(torch.bincount(x.flatten()).double() / 50_000, P**2 / (P**2).sum(), rtol=0, atol=0.008)
+
+
+def test_towards_0_the_most_probable_class_is_taken_and_at_0_equal_ones_are_shared():
+    n = 1000
+    x, u = torch.full((1, n), K), torch.rand(1, n, 2, generator=torch.Generator().manual_seed(0))
+    logits = torch.randn(1, n, K, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    for temperature in (0.0, 1e-9):
+        for view in (Categorical(logits), Categorical((100 * logits).float()), Categorical(1e9 * logits)):
+            assert torch.equal(call(Ancestral(temperature), x, view, 1.0, 0.0, u), view.logits.argmax(-1))
+    even = Categorical(torch.tensor([2.0, -1e9, 2.0]).expand(1, n, K))
+    counts = torch.bincount(call(Ancestral(0.0), x, even, 1.0, 0.0, u)[0], minlength=K)
+    assert counts[1] == 0
+    assert counts[0] / n == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("process", [Masked(), Uniform()], ids=lambda p: type(p).__name__)
+def test_a_temperature_of_1_is_the_move_of_the_process_to_the_bit(process):
+    g, f = torch.Generator().manual_seed(0), Field("a", "categorical", K, process)
+    x = torch.randint(K + isinstance(process, Masked), (4, 500), generator=g)
+    u, view = torch.rand(4, 500, 2, generator=g), process.view(f, torch.randn(4, 500, K, generator=g), x, at(0.6))
+    own = process.move(f, x, at(0.6), at(0.4), view, u)
+    assert torch.equal(call(Ancestral(), x, view, 0.6, 0.4, u, process=process), own)
+    assert torch.equal(call(Ancestral(1.0), x, view, 0.6, 0.4, u, process=process), own)
+    assert not torch.equal(call(Ancestral(0.2), x, view, 0.6, 0.4, u, process=process), own)
+    assert Ancestral(1.0) == Ancestral()
+
+
+def test_a_recipe_gives_the_temperature_and_the_plan_names_it():
+    sampler = build(Sampler, "sampler", {"name": "ddpm", "steps": 3, "move": {"name": "ancestral", "temperature": 0.7}})
+    assert sampler.move == Ancestral(0.7)
+    assert "move=Ancestral(temperature=0.7)" in sampler.plan({"a": Masked()}).name
+    with pytest.raises(ValueError, match="is for categorical fields; there is none"):
+        sampler.plan({"x": Gaussian()})
 
 
 # The law of a leap
@@ -312,6 +374,8 @@ def test_upwards_every_move_is_forward_noising(move):
 @pytest.mark.parametrize(
     ("build", "words"),
     [
+        (lambda: Ancestral(-0.1), "temperature must be a number of at least 0, found -0.1"),
+        (lambda: Ancestral(float("nan")), "temperature must be a number of at least 0"),
         (lambda: Confidence(-1.0), "temperature must be at least 0, found -1.0"),
         (lambda: EntropyBound(-0.1), "gamma must be at least 0 nats, found -0.1"),
         (lambda: EntropyBound(float("nan")), "gamma must be at least 0"),

@@ -9,6 +9,13 @@ from ornstein.core.conditioning.spec import ConditionSpec
 from ornstein.core.state import Condition, Layout
 
 COMBOS = [("x",), ("type",), ("x", "type"), ("x", "bond"), ("x", "type", "bond", "distance"), ("bond",)]
+PLACES = {"distances": "x", "pair_updates": True, "self_conditioning": True}
+CASES = [(names, {}) for names in COMBOS] + [
+    (("x",), {"distances": "x"}),
+    (("x", "type"), PLACES),
+    (("bond",), {"pair_updates": True}),
+    (("x", "type", "bond", "distance"), PLACES),
+]
 C = torch.tensor([-1.0, 0.3, 2.0], dtype=torch.float64)
 
 
@@ -29,11 +36,11 @@ def differs(a, b, tol=1e-4):
     return any(bool((a[name] - b[name]).abs().max() > tol) for name in a)
 
 
-@pytest.mark.parametrize("names", COMBOS)
+@pytest.mark.parametrize(("names", "options"), CASES)
 @pytest.mark.parametrize("axes", [0, 2])
-def test_fresh_network_returns_zero(world, names, axes):
+def test_fresh_network_returns_zero(world, names, options, axes):
     state, layout = world.inputs(names), world.layout(axes)
-    out = world.net(names, axes=axes, opened=False)(state, C, layout, {})
+    out = world.net(names, axes=axes, opened=False, **options)(state, C, layout, {})
     for name in names:
         f = world.fields[name]
         assert out[name].shape == (3, 6, f.channels) if f.axes == "token" else (3, 6, 6, f.channels)
@@ -41,11 +48,15 @@ def test_fresh_network_returns_zero(world, names, axes):
         assert (out[name] == 0).all()
 
 
-@pytest.mark.parametrize("names", COMBOS)
+@pytest.mark.parametrize(("names", "options"), CASES)
 @pytest.mark.parametrize("axes", [0, 1, 3])
-def test_padding_is_inert(world, names, axes):
+def test_padding_is_inert(world, names, options, axes):
     """Garbage of every sort in the padding, and more of it, changes nothing for the real tokens."""
-    net, state, layout = world.net(names, axes=axes), world.inputs(names), world.layout(axes, sizes=[6, 4, 1])
+    net, state, layout = (
+        world.net(names, axes=axes, **options),
+        world.inputs(names),
+        world.layout(axes, sizes=[6, 4, 1]),
+    )
     known = world.known(state)
     clean = net(state, C[:, None].expand(3, 6), layout, {}, known)
     entries = {
@@ -79,9 +90,9 @@ def test_sample_without_tokens_stays_finite(world):
     assert all(p.grad.isfinite().all() for p in net.parameters())
 
 
-@pytest.mark.parametrize("names", COMBOS)
-def test_sets_are_permuted_with_their_tokens(world, names):
-    net, state, layout = world.net(names), world.inputs(names), world.layout(0)
+@pytest.mark.parametrize(("names", "options"), CASES)
+def test_sets_are_permuted_with_their_tokens(world, names, options):
+    net, state, layout = world.net(names, **options), world.inputs(names), world.layout(0)
     order = torch.tensor([3, 0, 5, 1, 4, 2])
 
     def permute(tree):
@@ -125,9 +136,9 @@ def test_circular_shift_on_a_periodic_axis(world):
 
 
 @pytest.mark.parametrize("route", ["global", "cross", "prepend"])
-@pytest.mark.parametrize("names", [("x", "type"), ("x", "bond")])
-def test_equal_times_per_token_are_one_time_per_sample(world, names, route):
-    net = world.net(names, [ConditionSpec("label", "class", 4, route)], axes=1)
+@pytest.mark.parametrize(("names", "options"), [(("x", "type"), {}), (("x", "bond"), {}), (("x", "bond"), PLACES)])
+def test_equal_times_per_token_are_one_time_per_sample(world, names, options, route):
+    net = world.net(names, [ConditionSpec("label", "class", 4, route)], axes=1, **options)
     state, layout = world.inputs(names), world.layout(1, sizes=[6, 4, 5])
     cond = {"label": Condition(torch.tensor([0, 3, 1]), torch.tensor([True, True, False]))}
     one = net(state, C, layout, cond)
@@ -136,9 +147,9 @@ def test_equal_times_per_token_are_one_time_per_sample(world, names, route):
     assert differs(one, net(state, ramp, layout, cond))
 
 
-@pytest.mark.parametrize("names", COMBOS)
-def test_samples_do_not_see_each_other(world, names):
-    net, state, layout = world.net(names, axes=1), world.inputs(names), world.layout(1, sizes=[6, 4, 5])
+@pytest.mark.parametrize(("names", "options"), CASES)
+def test_samples_do_not_see_each_other(world, names, options):
+    net, state, layout = world.net(names, axes=1, **options), world.inputs(names), world.layout(1, sizes=[6, 4, 5])
     whole = net(state, C, layout, {})
     for b in range(3):
         one = Layout(layout.mask[b : b + 1], layout.positions[b : b + 1])
@@ -194,6 +205,9 @@ def test_pairs_reach_tokens_and_the_diagonal_does_not(world, names):
         ({"dropout": 1.0}, "dropout"),
         ({"rope_base": 1.0, "axes": 1}, "rope_base"),
         ({"pair_width": 0}, "pair_width"),
+        ({"distances": "y"}, "distances: 'y' is no continuous field of tokens; choose from: x"),
+        ({"pair_updates": True}, "there are no pairs to update"),
+        ({"distances": "x", "axes": 1, "attention_axes": [[0]]}, "distances, stand on no grid"),
     ],
 )
 def test_bad_options(world, options, word):
@@ -220,6 +234,7 @@ def test_bad_inputs(world):
 def test_arguments_are_kept_as_attributes(world):
     options = {"width": 24, "depth": 1, "heads": 2, "mlp_ratio": 2.0, "qk_norm": False, "dropout": 0.1, "pair_width": 4}
     options |= {"self_conditioning": True, "absolute_positions": False, "rope_base": 50.0}
+    options |= {"distances": "x", "pair_updates": True}
     net = DiT([world.fields["x"]], (), 1, **options)
     assert {name: getattr(net, name) for name in options} == options
     assert (net.fields, net.conditions, net.axes) == ((world.fields["x"],), (), 1)

@@ -171,12 +171,9 @@ def test_what_cannot_be_measured_is_left_empty_and_says_why(perfect):
 
 
 def test_given_items_reach_the_metrics_and_are_pasted_into_the_floor():
-    seen = {}
-
     class Filling(Points):
         def metrics(self, task):
             def exact(candidate, reference, context):
-                seen[task] = candidate.samples
                 pairs = zip(candidate.samples, candidate.given, candidate.known, strict=True)
                 return max(float(np.abs(s - g.data)[k].max()) for s, g, k in pairs)
 
@@ -188,6 +185,57 @@ def test_given_items_reach_the_metrics_and_are_pasted_into_the_floor():
                       progress=False)  # fmt: skip
     assert (report.value("change"), report.value("change", "floor"), report.value("change", "real")) == (0, 0, None)
     assert report.facts["task"] == "fill"
+    assert report.facts["members"] == 1
+
+
+class Counting(Points):
+    """Notes the samples that each metric is shown, column by column and part by part."""
+
+    def __init__(self):
+        self.seen = {}
+
+    def metrics(self, task):
+        def noted(name):
+            def compute(candidate, reference, context):
+                self.seen.setdefault(name, []).append(candidate)
+                return float(np.mean(candidate.samples))
+
+            return compute
+
+        of_task = MetricSpec("of the task", "lower", "Mean.", noted("of the task"), "task", needs_given=True)
+        return of_task, MetricSpec("of all", "lower", "Mean.", noted("of all"))
+
+
+def test_samples_of_one_given_item_are_an_ensemble_in_every_column():
+    modality, items = Counting(), draw(20, 9)
+    bits = [np.arange(6) < 3 for _ in items]
+    each = [i for i in range(20) for _ in range(7)]
+    given, known = [items[i] for i in each], [bits[i] for i in each]
+    samples = [np.where(bits[i], items[i].data, 10.0 + k) for k, i in enumerate(each)]
+    report = evaluate(modality, samples, [items[i].cond for i in each], TRAIN, HELD[:15], task="fill", given=given,
+                      known=known, progress=False)  # fmt: skip
+    assert (report.facts["n"], report.facts["members"], report.facts["samples"]["items"]) == (15, 7, 140)
+    assert any("35 of 140 samples were left out" in note for note in report.notes)
+    ours, floor = (modality.seen["of the task"][i] for i in (0, 6))  # each whole, then without each of 5 parts
+    for column in (ours, floor):
+        assert [len(rows) for rows in column.ensembles()] == [7] * 15
+    assert all(np.array_equal(s[:3], g.data[:3]) for s, g in zip(floor.samples, floor.given, strict=True))
+    assert len({s.tobytes() for s in floor.samples}) == 105  # members of the floor are draws of their own
+    assert all(len(part) == 84 and len(part.ensembles()) == 12 for part in modality.seen["of the task"][1:6])
+    ours, real, floor = (modality.seen["of all"][i] for i in (0, 6, 12))
+    assert [len(column) for column in (ours, real, floor)] == [15, 15, 15]
+    assert len({id(item) for item in ours.given}) == 15
+    text = " ".join(report_text(report).split())
+    assert "disjoint parts of the 15 items, with all their samples" in text
+
+
+def test_ensembles_of_unequal_size_are_refused():
+    items = draw(20, 9)
+    bits = [np.arange(6) < 3 for _ in items]
+    each = [*range(20), 3]
+    with pytest.raises(ValueError, match="given items have 1 to 2 samples"):
+        evaluate(Points(), [items[i].data for i in each], [{}] * 21, TRAIN, HELD, given=[items[i] for i in each],
+                 known=[bits[i] for i in each], progress=False)  # fmt: skip
 
 
 def counted(function, calls):
@@ -330,10 +378,14 @@ def test_names_of_classes_and_notes_are_escaped_on_the_page(perfect, tmp_path):
     assert "&lt;b&gt;5 &lt; 6&lt;/b&gt;" in page
 
 
-def test_the_table_fits_80_columns(perfect):
+def report_text(report: Report) -> str:
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(perfect.table())
-    text = console.export_text()
+    console.print(report.table())
+    return console.export_text()
+
+
+def test_the_table_fits_80_columns(perfect):
+    text = report_text(perfect)
     line = next(line for line in text.splitlines() if "near copies" in line)
     assert line.count("±") == 3
     assert "…" not in text
@@ -364,3 +416,14 @@ def test_the_jackknife_of_a_mean_is_its_standard_error():
     found = jackknife(lambda part: float(np.mean(part.samples)), judged, 400)
     assert found == pytest.approx(x.std(ddof=1) / 20, rel=1e-6)  # one row in each part: the textbook value exactly
     assert jackknife(lambda part: float(np.mean(part.samples)), judged, 20) == pytest.approx(found, rel=0.4)
+
+
+def test_the_jackknife_of_ensembles_leaves_out_items_and_not_their_members():
+    """Members that all say the same tell no more than one of them: the spread is that of the items, as by hand."""
+    x = np.random.default_rng(0).standard_normal(40)
+    items, each = [Item(v) for v in x], np.tile(np.arange(40), 10)  # members far apart in the list
+    judged = Judged(list(x[each]), [{}] * 400, [""] * 400, [items[i] for i in each], [None] * 400)
+    found = jackknife(lambda part: float(np.mean(part.samples)), judged, 40)
+    without = [np.delete(x, i).mean() for i in range(40)]
+    assert found == pytest.approx(math.sqrt(39 / 40 * sum((v - np.mean(without)) ** 2 for v in without)), rel=1e-9)
+    assert found == pytest.approx(x.std(ddof=1) / math.sqrt(40), rel=1e-9)

@@ -7,7 +7,7 @@ from ornstein.core.modality import Item
 from ornstein.modalities.timeseries import Series, TimeSeries
 
 RNG = np.random.default_rng(0)
-SCALES = ["minmax", "standard", "robust", "instance_standard", "instance_mean"]
+SCALES = ["minmax", "standard", "robust", "instance_standard", "instance_mean", "line"]
 
 
 def series(steps=24, channels=3, seed=0, gaps=False, **more):
@@ -92,9 +92,9 @@ def test_an_instance_of_which_nothing_is_given_in_a_channel_has_its_global_scale
     known = np.ones((24, 3), bool)
     known[:, 1] = False
     aux = modality.encode(given[:1], [known], RNG).aux
-    assert aux["offset"][0][1] == modality._scaling.arrays["offset"][1]
-    assert aux["scale"][0][1] == modality._scaling.arrays["scale"][1]
-    assert aux["offset"][0][0] == pytest.approx(given[0].data.values[:, 0].mean())
+    assert aux["offset"][0][0, 1] == modality._scaling.arrays["offset"][1]
+    assert aux["scale"][0][0, 1] == modality._scaling.arrays["scale"][1]
+    assert aux["offset"][0][0, 0] == pytest.approx(given[0].data.values[:, 0].mean())
 
 
 def test_gaps_are_missing_and_never_known():
@@ -168,7 +168,138 @@ def test_new_samples_have_lengths_and_scales_of_the_training_data():
     assert set(lengths) == {10, 30}
     assert abs((lengths == 30).mean() - 0.25) < 0.1
     offsets = {item.data.values[:, 0].mean() for item in given}
-    assert all(min(abs(o[0] - x) for x in offsets) < 1e-9 for o in blank.aux["offset"])
+    assert all(min(abs(o[0, 0] - x) for x in offsets) < 1e-9 for o in blank.aux["offset"])
     assert modality.blank(2, {}, RNG, 17).aux["steps"] == [17, 17]
     with pytest.raises(ValueError, match="give a number of steps"):
         modality.blank(2, {}, RNG, (3, 4))
+
+
+# Channels apart.
+
+
+def dated(steps, seed):
+    index = (np.datetime64("2024-01-01T00", "ns") + np.arange(steps) * np.timedelta64(1, "h")).astype("datetime64[ns]")
+    return series(steps=steps, seed=seed, gaps=True, index=index, freq="h")
+
+
+@pytest.mark.parametrize("scale", ["minmax", "instance_standard"])
+def test_channels_apart_survive_the_way_there_and_back(scale):
+    given = [Item(series(steps=t, seed=t, gaps=True), key=str(t)) for t in (24, 7, 12, 5)]
+    modality = fitted(given, scale=scale, patch=5, channels="apart")
+    encoded = modality.encode(given, None, RNG)
+    assert (modality.axes, modality.fields[0].channels) == (2, 5)
+    assert encoded.mask.sum(1).tolist() == [15, 6, 9, 3] == [modality.cost(item) for item in given]
+    for sample, item in zip(modality.decode(encoded.state, encoded.mask, encoded.aux), given, strict=True):
+        np.testing.assert_array_equal(np.isnan(sample.values), np.isnan(item.data.values))
+        spread = np.nanmax(np.abs(item.data.values), axis=0)
+        assert np.nanmax(np.abs(sample.values - item.data.values) / spread) < 2e-5
+
+
+@pytest.mark.parametrize("patch", [1, 5])
+def test_channels_apart_hold_the_numbers_of_channels_together(patch):
+    """Token (i, k) holds the steps p i to p i + p - 1 of channel k: of values, of what is known and of what is missing."""
+    given = [Item(series(steps=t, seed=t, gaps=True), key=str(t)) for t in (24, 7)]
+    known = [RNG.random(item.data.values.shape) < 0.5 for item in given]
+    one, many = (
+        fitted(given, patch=patch, channels=c).encode(given, known, RNG) for c in ("together", "apart")
+    )  # fmt: skip
+    patches = -(-24 // patch)
+    for a, b in [
+        (one.state, many.state),
+        (one.known.bits, many.known.bits),
+        (one.known.values, many.known.values),
+        (one.missing, many.missing),
+    ]:
+        assert b["series"].shape == (2, patches * 3, patch)
+        whole = a["series"].view(2, patches, patch, 3)
+        for i in range(patches):
+            for k in range(3):
+                assert torch.equal(b["series"][:, 3 * i + k], whole[:, i, :, k])
+
+
+def test_places_of_channels_apart_are_times_and_channels():
+    given = items(2)
+    modality = fitted(given, patch=5, channels="apart")
+    for layout in (modality.encode(given, None, RNG).layout, modality.blank(2, {}, RNG).layout):
+        assert layout.grid == (5, 3)
+        assert layout.positions[0].tolist() == [[i, k] for i in range(5) for k in range(3)]
+        assert layout.mask.all()
+    mixed = [Item(series(steps=t, seed=t), key=str(t)) for t in (24, 7)]
+    ragged = fitted(mixed, patch=5, channels="apart").encode(mixed, None, RNG).layout
+    assert ragged.grid is None
+    assert ragged.positions[ragged.mask].tolist() == [[i, k] for n in (5, 2) for i in range(n) for k in range(3)]
+
+
+def test_a_channel_that_is_given_is_a_token_known_whole():
+    """So its tokens stand at t = 0 while those of another channel are made; together they would share each token."""
+    given = items(1)
+    known = np.zeros((24, 3), bool)
+    known[:, 1] = True
+    known[:10, 2] = True
+    modality = fitted(given, patch=5, channels="apart")
+    encoded = modality.encode(given, [known], RNG)
+    fields = {f.name: f for f in modality.fields}
+    assert encoded.known.whole(fields, encoded.mask).view(5, 3).tolist() == [
+        [False, i < 4, i < 2] for i in range(5)
+    ]  # fmt: skip
+    together = fitted(given, patch=5)
+    encoded = together.encode(given, [known], RNG)
+    assert not encoded.known.whole({f.name: f for f in together.fields}, encoded.mask).any()
+
+
+@pytest.mark.parametrize("patch", [1, 5])
+def test_what_is_told_of_a_step_is_told_to_each_channel(patch):
+    given = [
+        Item(dated(t, t), key=str(t), meta={"covariates": np.random.default_rng(t).normal(size=(t, 2))})
+        for t in (24, 7)
+    ]
+    one, many = (
+        fitted(given, patch=patch, channels=c, calendar=True).encode(given, None, RNG).cond
+        for c in ("together", "apart")
+    )
+    assert set(one) == set(many) == {"calendar", "covariates"}
+    for name in one:
+        assert many[name].value.shape[1] == 3 * one[name].value.shape[1]
+        for k in range(3):
+            assert torch.equal(many[name].value[:, k::3], one[name].value), name
+    modality = fitted(given, patch=patch, channels="apart", calendar=True)
+    assert [spec.size for spec in modality.conditions] == [many[s.name].value.shape[2] for s in modality.conditions]
+
+
+def test_an_unknown_way_of_cutting_is_refused():
+    with pytest.raises(ValueError, match=r"modality\.channels='appart'; choose from together, apart"):
+        TimeSeries(channels="appart").axes  # noqa: B018 - raises
+
+
+@pytest.mark.parametrize("channels", ["together", "apart"])
+def test_a_line_leaves_what_interpolation_leaves(channels):
+    """Values on a straight line between given ones are 0 in model space, given ones always; the model is told the line."""
+    t = np.arange(12.0)[:, None]
+    bent = np.where(t == 5, 40.0, 3 * t)
+    given = [Item(Series(np.hstack([2 * t, bent]), ("a", "b"), name="x"), key="x"), *items(8, channels=2, steps=12)]
+    modality = fitted(given, scale="line", patch=2, channels=channels)
+    known = np.ones((12, 2), bool)
+    known[4:7] = False
+    encoded = modality.encode(given[:1], [known], RNG)
+    how = modality._tokens
+    x = how.join(encoded.state["series"], 2)[0].numpy()
+    assert np.abs(x[:, 0]).max() < 1e-6
+    assert np.flatnonzero(np.abs(x[:, 1]) > 1e-6).tolist() == [5]
+    line = how.join(encoded.cond["line"].value, 2)[0].double().numpy() * modality._scaling.arrays["spread"]
+    np.testing.assert_allclose(line + modality._scaling.arrays["offset"], np.hstack([2 * t, 3 * t]), atol=1e-3)
+    (back,) = modality.decode(encoded.state, encoded.mask, encoded.aux)
+    np.testing.assert_allclose(back.values, given[0].data.values, atol=1e-4)
+    blank = modality.blank(2, {}, np.random.default_rng(0))
+    (mean, _) = modality.decode(blank.state, blank.mask, blank.aux)
+    np.testing.assert_allclose(mean.values, np.tile(modality._scaling.arrays["offset"], (12, 1)))
+    assert (blank.cond["line"].value == 0).all()
+
+
+def test_a_line_does_not_depend_on_the_rest_of_the_batch():
+    given = items(6, steps=10, gaps=True)
+    modality = fitted(given, scale="line")
+    known = [np.zeros((10, 3), bool) for _ in given]
+    known[0][2, 1] = True
+    alone, whole = modality.encode(given[:1], known[:1], RNG), modality.encode(given, known, RNG)
+    torch.testing.assert_close(alone.state["series"][0], whole.state["series"][0], rtol=0, atol=0)
+    torch.testing.assert_close(alone.cond["line"].value[0], whole.cond["line"].value[0], rtol=0, atol=0)

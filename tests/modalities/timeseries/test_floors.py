@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from ornstein.modalities.timeseries import floors, forecasts
+from ornstein.modalities.timeseries.lines import interpolated
 
 
 def autoregressive(n, steps, seed=0):
@@ -23,12 +24,12 @@ def test_interpolation_is_straight_between_and_level_beyond():
     x = np.arange(8.0)[None, :, None] * [[[1.0, -2.0]]]
     known = np.zeros(x.shape, bool)
     known[:, [2, 6], :] = True
-    filled = floors.interpolated(x, known)
+    filled = interpolated(x, known)
     assert np.allclose(filled[0, :, 0], [2, 2, 2, 3, 4, 5, 6, 6])
     assert np.allclose(filled[0, :, 1], -2 * filled[0, :, 0])
     known[..., 1] = False
-    assert np.isfinite(floors.interpolated(x, known)).all()
-    assert np.array_equal(floors.interpolated(np.where(known, x, np.nan))[..., 0], filled[..., 0])
+    assert np.isfinite(interpolated(x, known)).all()
+    assert np.array_equal(interpolated(np.where(known, x, np.nan))[..., 0], filled[..., 0])
 
 
 def test_seasonal_naive_repeats_the_last_season_and_is_exact_on_a_periodic_series():
@@ -74,7 +75,7 @@ def test_no_floor_looks_at_what_is_unknown(name):
         if name == "gaussian":
             return floors.gaussian_fill(train, values, known, 3, rng)
         if name == "line":
-            return floors.interpolated(values, known)[:, None]
+            return interpolated(values, known)[:, None]
         return floors.fit_autoregression(train, 3).fill(values, known, 3, rng)
 
     out = floor(x)
@@ -94,7 +95,7 @@ def test_gaussian_fill_is_the_best_linear_filling():
     first = judged.copy()
     first[..., 1] = False
     assert forecasts.squared_error(x, out, first) == pytest.approx(0.11, rel=0.3)
-    line = floors.interpolated(x, known)[:, None]
+    line = interpolated(x, known)[:, None]
     assert forecasts.absolute_error(x, out, judged) < 0.7 * forecasts.absolute_error(x, line, judged)
 
 

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from ornstein.core.evaluation import Context, Judged
-from ornstein.core.modality import Item
-from ornstein.modalities.timeseries import evaluation, scores, ts2vec
-from ornstein.modalities.timeseries.ensembles import ensembles, season_of
-from ornstein.modalities.timeseries.published import Score, halves, published_table
-from ornstein.modalities.timeseries.rerun import floor_columns, forecast_table
+from ornstein.core.evaluation import Context, Judged, evaluate
+from ornstein.core.modality import Item, Modality
+from ornstein.core.rng import generator
+from ornstein.modalities.timeseries import TimeSeries, evaluation, scores, ts2vec
+from ornstein.modalities.timeseries.ensembles import ensembles, forecast_table, season_of
+from ornstein.modalities.timeseries.protocols import floor_columns
+from ornstein.modalities.timeseries.published import halves, published_table
 from ornstein.modalities.timeseries.series import Series
 
 COLUMNS = ("a", "b", "c")
@@ -145,6 +146,61 @@ def test_scores_of_given_items_need_them_and_find_the_truth():
         assert specs[name].compute(other, train, context) > 0
 
 
+class Undrawn(TimeSeries):
+    """Without the pictures, which take most of a small report's time."""
+
+    render = Modality.render
+
+
+def report(samples, given, known, held):
+    train = [Item(each, key=f"train {i}") for i, each in enumerate(series(60, 4, steps=40))]
+    modality = Undrawn(window=40, horizon=10)
+    modality.fit(train)
+    return evaluate(modality, samples, [{}] * len(samples), train, held, task="forecast", given=given, known=known,
+                    progress=False)  # fmt: skip
+
+
+def test_a_report_of_ensembles_judges_their_members_together_and_leaves_out_whole_items():
+    held = [Item(each, key=f"held {i}") for i, each in enumerate(series(15, 5, steps=40))]
+    bits = [np.broadcast_to((np.arange(40) < 30)[:, None], (40, 3)).copy() for _ in held]
+    each = [i for i in range(15) for _ in range(4)]
+    given, known = [held[i] for i in each], [bits[i] for i in each]
+    truth = report([item.data for item in given], given, known, held)
+    assert (truth.facts["n"], truth.facts["members"]) == (15, 4)
+    assert any("4 samples for each of n given items" in note for note in truth.notes)
+    for name in ("CRPS", "CRPS-sum", "MASE", "RMSE", "change of given values"):
+        row = next(row for row in truth.rows if row["metric"] == name)
+        assert row["ours"] == pytest.approx({"value": 0, "spread": 0}, abs=1e-12)
+        assert row["real"] == {"missing": "nothing was given here"}
+    assert truth.value("CRPS", "floor") > 0.01
+    assert truth.value("change of given values", "floor") == 0
+
+    rng = np.random.default_rng(0)
+    errors = rng.standard_normal((15, 4, 40, 3)) * np.arange(1, 16)[:, None, None, None]
+    samples = [Series(np.where(bits[i], held[i].data.values, held[i].data.values + e), COLUMNS, freq="h")
+               for i in range(15) for e in errors[i]]  # fmt: skip
+    noisy = report(samples, given, known, held)
+    own = np.abs(np.median(errors, 1)[:, 30:]).mean((1, 2))  # of each item, whose horizons are of one length
+    assert noisy.value("MAE") == pytest.approx(own.mean(), rel=1e-9)
+    order = generator(0, "evaluation", "ours").permutation(15)
+    without = np.array([own[[i for k, i in enumerate(order) if k % 5 != part]].mean() for part in range(5)])
+    spread = np.sqrt(4 / 5 * np.square(without - without.mean()).sum())
+    row = next(row for row in noisy.rows if row["metric"] == "MAE")
+    assert row["ours"]["spread"] == pytest.approx(spread, rel=1e-9)
+
+
+def test_the_floor_of_ensembles_has_as_many_members_and_they_differ():
+    items = [Item(each, key=str(i)) for i, each in enumerate(series(60, 0, steps=40))]
+    bits = [np.broadcast_to((np.arange(40) < 30)[:, None], (40, 3)).copy() for _ in range(2)]
+    order = [0, 1, 0, 1, 0]
+    given, known = [items[i] for i in order], [bits[i] for i in order]
+    found = evaluation.series_floor(items, [{}] * 5, np.random.default_rng(0), given, known)
+    for i, j in enumerate(order):
+        assert np.array_equal(found[i].values[:30], items[j].data.values[:30])
+    made = [each.values[30:] for each in found]
+    assert all(np.abs(made[i] - made[j]).min() > 0 for i in range(5) for j in range(i))
+
+
 def test_floors_beside_an_ensemble_fill_a_table():
     train = np.stack([each.values for each in series(200, 0, steps=40)])
     target = np.stack([each.values for each in series(10, 1, steps=40)])
@@ -154,6 +210,15 @@ def test_floors_beside_an_ensemble_fill_a_table():
     assert set(table) == {"seasonal naive", "AR ridge", "linear interpolation", "Gaussian windows"}
     assert table["AR ridge"]["CRPS"] < table["seasonal naive"]["CRPS"]
     assert all(value is not None for row in table.values() for value in row.values())
+
+
+def test_a_score_that_is_undefined_is_left_empty_and_said():
+    said, target = [], np.stack([each.values for each in series(3, 1)])
+    known = np.broadcast_to((np.arange(12) < 8)[None, :, None], target.shape)
+    table = forecast_table(target, known, {"truth": target[:, None]}, 24, said.append)
+    assert table["truth"]["MASE"] is None
+    assert table["truth"]["CRPS"] == 0
+    assert said == ["truth, MASE: no item has a known part that changes over a season of 24 steps"]
 
 
 def test_the_floor_of_an_unconditional_task_is_a_sample_for_each_condition_and_of_a_given_one_its_continuation():
@@ -177,13 +242,17 @@ def test_the_published_table_has_a_spread_and_is_seeded():
         patch.setattr(ts2vec, "training_steps", lambda x: 3)
         patch.setattr(scores.discriminative_scores, "__defaults__", (5, 0, 5))
         patch.setattr(scores.predictive_scores, "__defaults__", (5, 0, 5))
-        first, second = published_table(a, b[:30], seeds=3), published_table(a, b[:30], seeds=3)
+        first, second = published_table(a, b[:30], 3), published_table(a, b[:30], 3)
     assert first == second
     assert list(first) == ["Context-FID", "correlational", "discriminative", "predictive"]
     assert all(len(score.values) == 3 and score.half_width > 0 for score in first.values())
-    assert Score((1.0, 2.0, 3.0)).half_width == pytest.approx(4.302653 / 3**0.5, rel=1e-6)
-    with pytest.raises(ValueError, match=r"found \['fid'\]"):
-        published_table(a, b, which=("fid",))
+    for which, repeats, found in (
+        (("fid",), 5, r"\['fid'\], 5"),
+        ((), 5, r"\[\], 5"),
+        (("predictive",), 0, ", 0 times"),
+    ):
+        with pytest.raises(ValueError, match=f"found .*{found}"):
+            published_table(a, b, repeats, which=which)
 
 
 def test_values_between_0_and_1_are_scored_as_they_are():

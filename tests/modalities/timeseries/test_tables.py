@@ -162,6 +162,25 @@ def test_offsets_of_summer_time_become_utc_without_gap_or_double():
 def test_decimal_commas_are_numbers():
     table = one(rows("date;a;b", "2024-01-01;1,5;1.000,25", "2024-01-02;2;3,5"))
     assert table.series.values.tolist() == [[1.5, 1000.25], [2.0, 3.5]]
+    assert table.repairs == ("column 'a' is read with decimal commas",)
+
+
+def test_seconds_since_1970_are_times():
+    for name, unit in (("timestamp", 1), ("timestamp", 1000), ("clock", 10**6)):
+        content = rows(f"{name},v", *(f"{(1_704_067_200 + 3600 * i) * unit},{i}" for i in (0, 1, 3)))
+        table = one(content, time=None if name == "timestamp" else (name,))
+        assert table.series.columns == ("v",)
+        np.testing.assert_array_equal(table.series.index, HOURS[:4].to_numpy("datetime64[ns]"))
+        assert (table.series.freq, table.series.zone) == ("h", "UTC")
+        assert any("since 1970, UTC" in note for note in table.repairs)
+    assert one(rows("timestamp,v", "1,2", "2,3")).series.columns == ("timestamp", "v")  # a channel
+
+
+def test_a_column_without_a_name_that_counts_rows_is_no_channel():
+    table = one(FRAME.to_csv())
+    assert table.series.columns == ("a", "b")
+    assert "a column without a name that counts the rows was left out" in table.repairs
+    assert one(rows(",a", "3,1", "5,2")).series.columns == ("Unnamed: 0", "a")
 
 
 def test_days_before_months_are_found_by_what_is_regular():
@@ -172,9 +191,10 @@ def test_days_before_months_are_found_by_what_is_regular():
 
 def test_dates_in_several_columns():
     content = rows("year,month,day,hour,v", "2024,1,1,0,1", "2024,1,1,1,2", "2024,1,1,3,4")
-    series = one(content, time=("year", "month", "day", "hour"), columns=("v",)).series
-    assert series.freq == "h"
-    assert series.observed[:, 0].tolist() == [True, True, False, True]
+    for roles in ({"time": ("year", "month", "day", "hour"), "columns": ("v",)}, {}):
+        series = one(content, **roles).series
+        assert (series.freq, series.columns) == ("h", ("v",))
+        assert series.observed[:, 0].tolist() == [True, True, False, True]
 
 
 def test_a_table_without_header_and_one_behind_a_hash():
@@ -201,6 +221,14 @@ def test_rows_say_what_was_mended():
         (rows("date,a", "2024-01-01,1", "2024-01-01,2"), r"2024-01-01T00:00:00 stands in row 1 and, with other values, in row 2"),
         (rows("date,a", "2024-01-01,1", "2024-13-45,2", "2024-01-03,2"), r"column 'date' holds '2024-13-45' in row 2"),
         (rows("date,a", "2024-01-01,1", ",2"), r"column 'date' has no date in row 2"),
+        (rows("date,a", "1500-01-01,1", "1500-01-02,2"), r"'1500-01-01' in row 1, which is not within the years 1678 to 2261"),
+        (rows("date,a", "2024-01-01,1", "9999-12-31,2"), r"'9999-12-31' in row 2, which is not within the years"),
+        (rows("time,a", "2024-01-01T00:00+01:00,1", "2024-01-01T01:00,2", "2024-01-01T02:00+01:00,3"),
+         r"'2024-01-01T01:00' in row 2 without an offset from UTC"),
+        (rows("timestamp,a", "1700000000,1", ",2", "1700007200,3"), r"column 'timestamp' has no date in row 2"),
+        (rows("year,month,day,a", "2024,1,1,1", "2024,13,1,2"), r"columns year, month, day make no dates"),
+        (rows("a,b", "1,2", "3,4", "total,6"), r"column 'a' holds 'total' in row 3"),
+        (rows("date", "2024-01-01", "2024-01-02"), r"no column of numbers: it has date"),
         (rows("a,a", "1,2"), r"column 'a' stands there more than once"),
         (rows("a,b"), r"holds no rows"),
         (rows("a,b", "1,2,3", "1,2,3,4"), r"cannot be read"),
@@ -215,6 +243,51 @@ def test_rows_of_a_long_table_are_counted_in_the_file():
     content = rows("item_id,v,w", "a,1,1", "b,2,1", "a,3,1", "b,oops,1")
     with pytest.raises(BadItem, match=r"series 'b': column 'v' holds 'oops' in row 4"):
         tables(memory(content), Roles())
+
+    content = rows("item_id,date,v", "a,2024-01-01,1", "b,2024-01-01,1", "a,2024-01-02,1", "b,2024-01-01,5")
+    with pytest.raises(
+        BadItem, match=r"series 'b': 2024-01-01T00:00:00 stands in row 2 and, with other values, in row 4"
+    ):
+        tables(memory(content), Roles())
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ('{"target": [1, "oops"]}', r"line 1: could not convert string to float: 'oops'"),
+        ('{"start": "2024-01-01"', r"line 1: Expecting"),
+        ('{"targets": [1]}', r"line 1: there is no `target`; it has targets"),
+        ('{"start": "hello", "freq": "D", "target": [1]}', r"series '0': `start` 'hello' is no date"),
+        ('{"start": "2024-01-01", "freq": "zz", "target": [1]}', r"series '0': `freq` 'zz' is no length of a step"),
+        ('{"target": [1, 2, Infinity]}', r"series '0': column 'target' is infinite in row 3"),
+    ],
+)
+def test_lines_that_cannot_be_read_are_named_with_their_number(entry, said):
+    with pytest.raises(BadItem, match=rf"x\.jsonl: .*{said}"):
+        one(entry + "\n", "x.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("roles", "said"),
+    [
+        ({"columns": ()}, r"modality\.columns=\[\] leaves no channel"),
+        ({"columns": ("a", "a")}, r"'a' stands in modality\.columns and again in modality\.columns"),
+        (
+            {"columns": ("a", "b"), "covariates": ("b",)},
+            r"'b' stands in modality\.columns and again in modality\.covariates",
+        ),
+        ({"freq": "hourly"}, r"modality\.freq=hourly is no length of a step"),
+        ({"freq": "-1h"}, r"modality\.freq=-1h is no length of a step"),
+    ],
+)
+def test_roles_that_make_no_sense_are_refused(roles, said):
+    with pytest.raises(ValueError, match=said):
+        one(rows("a,b", "1,2", "3,4"), **roles)
+
+
+def test_times_beside_the_steps_that_were_asked_for_are_named():
+    with pytest.raises(BadItem, match=r"2024-01-01T00:07:00 lies on no step of modality\.freq=h"):
+        one(rows("date,a", "2024-01-01 00:00,1", "2024-01-01 00:07,2"), freq="h")
 
 
 def test_a_missing_column_is_named_with_the_nearest():

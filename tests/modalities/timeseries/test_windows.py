@@ -40,13 +40,47 @@ def test_by_time_no_window_crosses_a_border_and_blocks_have_their_shares():
         assert all(len(w) == 10 and w[0] >= start and w[-1] < stop and (np.diff(w) == 1).all() for w in seen[part])
 
 
-def test_by_series_whole_ones_are_placed_in_their_shares_and_stay_together():
+def test_by_blocks_held_out_windows_come_from_all_times_and_share_no_step_with_training():
+    modality = TimeSeries(window=5, protocol="blocks")
+    seen = steps(modality, parts(modality, source(8000)))
+    sets = {part: {x for w in windows for x in w} for part, windows in seen.items()}
+    assert sum(map(len, sets.values())) == len(set().union(*sets.values())) == 8000
+    assert [len(sets[part]) / 8000 for part in sets] == pytest.approx(SHARES, abs=0.12)
+    assert all((np.diff(w) == 1).all() and w[0] // 80 == w[-1] // 80 for windows in seen.values() for w in windows)
+    thirds = np.histogram(list(sets["test"]), 3, (0, 8000))[0]
+    assert (thirds > 0.1 * thirds.sum()).all()
+
+
+def placed(rows):
+    """The series of each part."""
+    return {part: {(r.file.name, r.values["series"]) for r in of} for part, of in rows.items()}
+
+
+def test_by_series_whole_ones_stay_together_and_are_placed_as_files_are():
     modality = TimeSeries(window=4, protocol="series")
-    rows = parts(modality, source(*[8] * 50))
-    files = {part: {r.file.name for r in of} for part, of in rows.items()}
-    assert [len(files[part]) for part in ("train", "validation", "test")] == [30, 10, 10]
-    assert not files["train"] & files["test"]
-    assert len(rows["test"]) == 10 * 5
+    found = modality.rows(source(*[8] * 500), SHARES)
+    parts = split(found, 0, SHARES)
+    series = placed(parts)
+    assert [len(series[part]) / 500 for part in series] == pytest.approx(SHARES, abs=0.06)
+    assert sum(map(len, series.values())) == 500  # none is in two parts
+    assert all(len(of) == 5 * len(series[part]) for part, of in parts.items())
+    assert placed(split(found, 1, SHARES)) != series
+    assert series == placed(split(modality.rows(source(*[8] * 500), SHARES), 0, SHARES))
+    fewer = placed(split(modality.rows(source(*[8] * 250), SHARES), 0, SHARES))
+    assert all(fewer[part] <= series[part] for part in series)  # added files move no other
+    bare = split(source(*[8] * 500), 0, SHARES)
+    assert {part: {name for name, _ in of} for part, of in series.items()} == {
+        part: {r.file.name for r in of} for part, of in bare.items()
+    }
+
+
+def test_series_of_one_file_are_placed_one_by_one_or_by_what_is_asked_for():
+    lines = "\n".join(f"s{i},{j},{i % 7}" for i in range(70) for j in range(6))
+    rows = [Row(File("x.csv", Memory("m", {"x.csv": f"item_id,v,w\n{lines}".encode()})), {"site": "here"})]
+    found = TimeSeries(window=4, protocol="series").rows(rows, SHARES)
+    assert min(len(of) for of in placed(split(found, 0, SHARES)).values()) > 5
+    together = placed(split(found, 0, SHARES, group_by="site"))
+    assert sorted(map(len, together.values())) == [0, 0, 70]
 
 
 def test_without_a_window_series_are_items_of_any_length():
@@ -92,6 +126,22 @@ def test_windows_without_an_observation_are_left_out():
 def test_a_window_longer_than_the_series_is_refused_with_its_length():
     with pytest.raises(ValueError, match=r"no window of 64 steps fits: the longest series, m!1\.csv, has 30 steps"):
         TimeSeries(window=64).rows(source(20, 30), SHARES)
+
+
+@pytest.mark.parametrize("window", [None, 2])
+def test_series_of_which_nothing_was_observed_are_refused(window):
+    store = Memory("m", {"x.csv": b"v,w\n,\n,\n,\n"})
+    with pytest.raises(ValueError, match=r"x\.csv, \.\.\.: nothing was observed in any of [12] windows"):
+        TimeSeries(window=window, columns=["v"]).rows([Row(File("x.csv", store))], (1.0, 0.0, 0.0))
+
+
+def test_given_files_are_taken_whole_and_to_their_end():
+    modality = TimeSeries(window=10, first=50, protocol="published")
+    rows = modality.rows(source(100, 7), None)
+    items = [modality.read(row.file, row.values) for row in rows]
+    assert [item.data.values[:, 0].tolist() for item in items] == [list(range(100)), list(range(7))]
+    assert [item.key for item in items] == ["0.csv", "1.csv"]
+    assert not any("split" in row.values for row in rows)
 
 
 @pytest.mark.parametrize("option", ["window", "stride", "patch", "horizon", "first"])

@@ -56,9 +56,12 @@ def split(
         total = sum(shares.values())
         shares = {part: share / total for part, share in shares.items()} if total else {**shares, "train": 1.0}
     parts: dict[str, list[Row]] = {part: [] for part in PARTS}
+    drawn: dict[str, str] = {}  # many rows may share a group
     for row, named in zip(rows, official or ["train"] * len(rows), strict=True):
-        group = str(row.values.get("part_of", row.file.name) if group_by is None else row.values[group_by])
-        parts[_draw(shares, seed, group) if named == "train" else named].append(row)
+        if named == "train" and shares["train"] < 1:
+            group = str(row.values.get("part_of", row.file.name) if group_by is None else row.values[group_by])
+            named = drawn[group] if group in drawn else drawn.setdefault(group, _draw(shares, seed, group))
+        parts[named].append(row)
     if rows and not parts["train"]:
         raise ValueError(f"no training rows are left of {len(rows):,}: give a larger first share than {fractions[0]:g}")
     return parts

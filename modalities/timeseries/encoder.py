@@ -99,17 +99,17 @@ def encode(items: Sequence[Item], known: Sequence[np.ndarray | None] | None, sca
     if known is not None and any(posed):
         plain = [np.zeros(a.shape, bool) if b is None else b for a, b in zip(arrays, known, strict=True)]
         given = stack(plain, False) & observed
-    g = scaling.apply(values)
     aux: dict[str, Any] = {"steps": steps, "place": list(map(_PLACE, items))}
     aux["missing"] = [None] * len(items)
     if scaling.of_instance:
         unposed = np.zeros_like(observed) if scaling.along else observed
         seen = unposed if given is None else np.where(np.array(posed)[:, None, None], given, unposed)
+        g = values if scaling.along else scaling.apply(values)
         offset, scale = scaling.instance(g, seen)
         aux |= {"offset": list(offset), "scale": list(scale)}
-        x = scaled(g, offset, scale)
+        x = scaled(scaling.apply(g - offset), np.zeros(()), scale) if scaling.along else scaled(g, offset, scale)
     else:
-        x = scaled(g, scaling.arrays["offset"], scaling.arrays["scale"])
+        x = scaled(scaling.apply(values), scaling.arrays["offset"], scaling.arrays["scale"])
     complete = bool(observed.all())
     if not complete:
         x = x.where(torch.from_numpy(observed), 0.0)
@@ -154,11 +154,12 @@ def decode(state: State, aux: dict[str, Any], scaling: Scaling, columns: tuple[s
     """
     x = how.join(state[FIELD], len(columns)).double().numpy()
     steps = aux["steps"]
-    if "offset" in aux:
-        g = x * np.stack(aux["scale"]) + ahead(aux["offset"], x.shape[1])
+    if scaling.along:
+        values = scaling.undo(x * np.stack(aux["scale"])) + ahead(aux["offset"], x.shape[1])
+    elif scaling.of_instance:
+        values = scaling.undo(x * np.stack(aux["scale"]) + np.stack(aux["offset"]))
     else:
-        g = x * scaling.arrays["scale"] + scaling.arrays["offset"]
-    values = scaling.undo(g)
+        values = scaling.undo(x * scaling.arrays["scale"] + scaling.arrays["offset"])
     broken = (
         sum(not np.isfinite(v[:t]).all() for v, t in zip(values, steps, strict=True))
         if not np.isfinite(values).all()

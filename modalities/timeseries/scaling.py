@@ -23,7 +23,7 @@ _LEAST = 0.05  # of the channel's global scale: the smallest scale of one instan
 
 @dataclass
 class Scaling:
-    """x = (g(v) - offset) / scale, of each channel.
+    """x = (g(v) - offset) / scale, of each channel; with `line` x = g(v - offset) / scale.
 
     Args:
         scale: `minmax` to [-1, 1], `standard` (mean and standard deviation) and `robust` (median, interquartile range / 1.349)
@@ -60,19 +60,14 @@ class Scaling:
         if len(empty):
             raise ValueError("a channel is never observed", int(empty[0]))
         self.arrays = {}
-        if self.transform == "log":
-            size = np.where(some == 0, np.nan, np.abs(some))
-            self.arrays["median"] = np.nan_to_num(_quietly(np.nanmedian, size), nan=1.0)
-        elif self.transform == "quantile":
-            self._fit_quantiles(some)
+        picked = [values[i] for i in np.unique(np.linspace(0, len(values) - 1, _BANK).astype(int))]
+        if self.along:
+            return self._fit_line(some, picked)
+        self._fit_transform(some)
         offset, scale = self._global(values, some)
         constant = ~(scale > 1e-12 * np.maximum(np.abs(offset), 1e-300))
         self.arrays |= {"offset": offset, "scale": np.where(constant, 1.0, scale)}
-        picked = [values[i] for i in np.unique(np.linspace(0, len(values) - 1, _BANK).astype(int))]
-        if self.along:
-            self.arrays |= {"spread": self.arrays["scale"], "scale": self._around(picked)}
-            self.arrays["bank"] = np.stack([self.arrays["offset"], self.arrays["scale"]])[None]
-        elif self.of_instance:
+        if self.of_instance:
             found = [self.instance(self.apply(x), np.isfinite(x)) for x in picked]
             self.arrays["bank"] = np.stack([np.stack([offset[0], scale[0]]) for offset, scale in found])
         return np.flatnonzero(constant).tolist()
@@ -96,11 +91,11 @@ class Scaling:
     def instance(self, values: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Offset (..., 1, K), or (..., T, K) of lines, and scale (..., 1, K) from the entries of g, (..., T, K), that are seen.
 
-        The global ones where none is. No scale is below 1/20 of the global one, so that a flat stretch does not make its
-        surroundings huge.
+        Lines go through the values themselves, not through g. The global ones where none is. No scale of an instance is below
+        1/20 of the global one, so that a flat stretch does not make its surroundings huge.
         """
         if self.along:
-            offset = interpolated(np.where(seen, values, np.nan), level=self.arrays["offset"])
+            offset = interpolated(values, seen, self.arrays["offset"])
             return offset, np.broadcast_to(self.arrays["scale"], (*values.shape[:-2], 1, values.shape[-1]))
         count = seen.sum(-2)
         some, n = count > 0, np.maximum(count, 1)
@@ -118,16 +113,31 @@ class Scaling:
         """Lines as the model is told them: about mean 0 and variance 1."""
         return (offset - self.arrays["offset"]) / self.arrays["spread"]
 
-    def _around(self, windows: Sequence[np.ndarray]) -> np.ndarray:
-        """(K,) standard deviation around the lines that are left when half of the entries are hidden."""
+    def _fit_transform(self, some: np.ndarray) -> None:
+        """What g needs, from (n, K) of what it is applied to."""
+        if self.transform == "log":
+            size = np.where(some == 0, np.nan, np.abs(some))
+            self.arrays["median"] = np.nan_to_num(_quietly(np.nanmedian, size), nan=1.0)
+        elif self.transform == "quantile":
+            self._fit_quantiles(some)
+
+    def _fit_line(self, some: np.ndarray, windows: Sequence[np.ndarray]) -> list[int]:
+        """Mean and spread of the values, and g and scale of what lines leave of windows of which half is hidden."""
+        offset, spread = _quietly(np.nanmean, some), _quietly(np.nanstd, some)
+        constant = ~(spread > 1e-12 * np.maximum(np.abs(offset), 1e-300))
+        self.arrays |= {"offset": offset, "spread": np.where(constant, 1.0, spread)}
         hide = generator(0, "scaling", "line")
         left = []
         for values in windows:
             hidden = hide.random(values.shape) < 0.5
-            g = self.apply(values)[None]
-            left.append(np.where(hidden, g - self.instance(g, (np.isfinite(values) & ~hidden)[None])[0], np.nan)[0])
-        found = _quietly(np.nanstd, np.concatenate(left))
-        return np.where(found > 1e-6 * self.arrays["scale"], found, self.arrays["scale"])
+            line = interpolated(values[None], (~hidden)[None], offset)[0]
+            left.append(np.where(hidden, values - line, np.nan))
+        rest = np.concatenate(left)
+        self._fit_transform(rest)
+        scale = _quietly(np.nanstd, self.apply(rest))
+        self.arrays["scale"] = np.where(scale > 0, scale, self.arrays["spread"])
+        self.arrays["bank"] = np.stack([offset, self.arrays["scale"]])[None]
+        return np.flatnonzero(constant).tolist()
 
     def _global(self, values: Sequence[np.ndarray], some: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if self.scale == "minmax":

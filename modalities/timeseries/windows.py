@@ -28,9 +28,9 @@ class Cutting:
         window: steps of a window; None: each stretch is taken whole.
         stride: steps from one window to the next.
         protocol: `time`: each series is cut into three blocks, and no window crosses a border; `series`: whole series are
-            placed by `sources.split`, as files are; `blocks`: so are stretches of 16 windows' length of each series, so that
-            held-out windows come from all times, and no window crosses a border; `published`: every window of the whole series trains,
-            and evenly spaced ones of the same are held out; `auto`: by time where there is a window, else by series.
+            placed by `sources.split`, as files are; `blocks`: so are stretches of 16 windows' length, so that what is held out
+            comes from all times, and no window crosses a border; `published`: every window of the whole series trains, and evenly
+            spaced ones of the same are held out; `auto`: by time where there is a window, else by series.
     """
 
     window: int | None = None

@@ -37,13 +37,22 @@ def series(folder):
     return folder
 
 
+def molecules(folder):
+    """An SDF file of 40 molecules with the tag `energy`."""
+    from ornstein.modalities.molecule.data import blocks
+
+    folder.mkdir()
+    (folder / "some.sdf").write_text("".join(blocks(40)))
+    return folder
+
+
 @pytest.fixture
 def data(tmp_path):
     """What a recipe leaves to the user, by the recipe's name."""
 
     def words(name):
         modality, _, recipe = name.partition("/")
-        root = {"image": pictures, "timeseries": series}[modality](tmp_path / "data")
+        root = {"image": pictures, "molecule": molecules, "timeseries": series}[modality](tmp_path / "data")
         if modality == "timeseries":
             root = root / ("impute.csv" if recipe == "impute" else "any.csv")
         return {"data.root": f"data.root={root}"}

@@ -1,0 +1,49 @@
+"""What a model of molecules can be told: properties, as numbers in the units of the file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from ornstein.core.conditioning.spec import ConditionSpec
+from ornstein.core.modality import Item
+from ornstein.core.state import Condition, Conditions
+
+
+def specs(names: Sequence[str], units: Mapping[str, str]) -> tuple[ConditionSpec, ...]:
+    """The declarations."""
+    return tuple(ConditionSpec(name, "scalar", unit=units.get(name, "")) for name in names)
+
+
+def table(items: Sequence[Item], names: Sequence[str]) -> np.ndarray:
+    """(n, P) properties of items, NaN where one has none.
+
+    Raises:
+        ValueError: a property that no item has.
+    """
+    values = np.array([[item.cond.get(name, np.nan) for name in names] for item in items], np.float64)
+    lacking = [name for name, column in zip(names, values.T, strict=True) if np.isnan(column).all()]
+    if lacking:
+        raise ValueError(f"no training molecule has a value of {', '.join(lacking)}: see modality.properties")
+    return values
+
+
+def encode(items: Sequence[Item], names: Sequence[str]) -> Conditions:
+    """The properties of a batch; what an item does not have is not present."""
+    out: Conditions = {}
+    for name in names:
+        there = [item.cond.get(name) is not None for item in items]
+        value = [float(item.cond[name]) if t else 0.0 for item, t in zip(items, there, strict=True)]
+        out[name] = Condition(torch.tensor(value), torch.tensor(there))
+    return out
+
+
+def asked(cond: Conditions, names: Sequence[str], n: int) -> np.ndarray:
+    """(n, P) values that are asked for, NaN where none is."""
+    out = np.full((n, len(names)), np.nan)
+    for k, name in enumerate(names):
+        if name in cond:
+            c = cond[name]
+            out[:, k] = np.where(c.present.cpu().numpy(), c.value.double().cpu().numpy(), np.nan)
+    return out

@@ -54,7 +54,7 @@ class ClassEmbedder(Embedder):
 
 
 class ScalarEmbedder(Embedder):
-    """Fourier features of a number, then two layers; value (B,), of any unit with magnitudes of about 0.01 to 1000."""
+    """Fourier features of a number, then two layers; value (B,), scaled as declared, of about 0.01 to 1000."""
 
     def __init__(self, size: int, width: int) -> None:
         super().__init__()
@@ -164,10 +164,16 @@ class ConditionEmbedder(nn.Module):
         if cond is None:
             return self.null.expand(batch, -1)
         if not self.embed.sequence:
-            return torch.where(cond.present[:, None], self.embed(_clean(cond, cond.present)), self.null)
+            return torch.where(cond.present[:, None], self.embed(self._numbers(_clean(cond, cond.present))), self.null)
         tokens, visible = self._sequence(cond)
         weight = visible.to(tokens.dtype)[..., None]
         return (tokens * weight).sum(1) / weight.sum(1)
+
+    def _numbers(self, value: Tensor) -> Tensor:
+        """Numbers of order 1 from those in units of the border; classes as they are."""
+        if not value.is_floating_point():
+            return value
+        return (value - self.spec.offset) / self.spec.scale
 
     def tokens(self, cond: Condition | None, batch: int) -> tuple[Tensor, Tensor | None]:
         """Tokens (B, L', W) and which of them may be looked at, (B, L') bool; None: all of them."""

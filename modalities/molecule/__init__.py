@@ -109,7 +109,9 @@ class Molecules(Modality):
     @property
     def conditions(self) -> tuple[ConditionSpec, ...]:
         """The properties."""
-        return told.specs(self.properties or (), self.units or {})
+        if self._sizes is None or not self.properties:
+            return ()
+        return told.specs(self.properties, self.units or {}, self._sizes.values)
 
     @property
     def axes(self) -> int:

@@ -66,7 +66,17 @@ def _drawable(sample: Graph) -> tuple[Chem.Mol, str]:
         mol = rdMolDraw2D.PrepareMolForDrawing(
             mol, kekulize=not fault, addChiralHs=False, wedgeBonds=False, forceCoords=False
         )
+        _part_atoms(mol)
     return mol, _short(f"no molecule: {fault}" if fault else sample.name)
+
+
+def _part_atoms(mol: Chem.Mol) -> None:
+    """Move atoms that lie on others aside: RDKit cannot draw a bond without length, as noise has some."""
+    places = mol.GetConformer().GetPositions()
+    for i in range(len(places)):
+        while (np.hypot(*(places[:i, :2] - places[i, :2]).T) < 0.01).any():
+            places[i, :2] += 0.1 * np.array([np.cos(2.4 * i), np.sin(2.4 * i)])
+        mol.GetConformer().SetAtomPosition(i, places[i].tolist())
 
 
 def _short(text: str) -> str:

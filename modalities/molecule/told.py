@@ -11,9 +11,13 @@ from ornstein.core.modality import Item
 from ornstein.core.state import Condition, Conditions
 
 
-def specs(names: Sequence[str], units: Mapping[str, str]) -> tuple[ConditionSpec, ...]:
-    """The declarations."""
-    return tuple(ConditionSpec(name, "scalar", unit=units.get(name, "")) for name in names)
+def specs(names: Sequence[str], units: Mapping[str, str], values: np.ndarray) -> tuple[ConditionSpec, ...]:
+    """The declarations; `values` (n, P) of the training molecules give mean and spread, NaN where one has none."""
+    mean, spread = np.nanmean(values, 0), np.nanstd(values, 0)
+    return tuple(
+        ConditionSpec(name, "scalar", unit=units.get(name, ""), offset=float(m), scale=float(s) if s > 0 else 1.0)
+        for name, m, s in zip(names, mean, spread, strict=True)
+    )
 
 
 def table(items: Sequence[Item], names: Sequence[str]) -> np.ndarray:

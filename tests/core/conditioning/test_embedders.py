@@ -119,3 +119,17 @@ def test_byte_embedder_ignores_padding_and_reads_order():
     assert (embedder(*short)[:, 2] - embedder(*encode_bytes(["a bat"], 5))[:, 3]).abs().max() > 1e-3
     near = embedder(*encode_bytes(["a cut"], 5))
     assert (embedder(*short)[:, 2] - near[:, 2]).abs().max() > 1e-4  # a byte sees its word
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "value"), [("scalar", 1, [-1500.0, -900.0]), ("vector", 2, [[1.0, 2.0], [3.0, 4.0]])]
+)
+def test_numbers_are_read_in_units_of_their_offset_and_scale(kind, size, value):
+    """Energies of thousands and their z-scores are the same to the network."""
+    value, present = torch.tensor(value), torch.tensor([True, True])
+    raw = ConditionEmbedder(ConditionSpec("c", kind, size, offset=-1200.0, scale=250.0), 8)
+    scored = ConditionEmbedder(ConditionSpec("c", kind, size), 8)
+    scored.load_state_dict(raw.state_dict())
+    ours = raw.vector(Condition(value, present), 2)
+    torch.testing.assert_close(ours, scored.vector(Condition((value + 1200) / 250, present), 2))
+    assert not torch.allclose(ours, scored.vector(Condition(value, present), 2))

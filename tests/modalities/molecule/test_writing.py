@@ -108,6 +108,15 @@ def test_pictures_mark_given_atoms_and_draw_what_is_no_molecule():
     assert draw([good] * 30).shape == (1000, 1100, 3)
 
 
+def test_noise_is_drawn_too():
+    """Early in training bonds are noise, and RDKit lays atoms of such graphs upon each other."""
+    draws = np.random.default_rng(0)
+    for _ in range(20):
+        n = int(draws.integers(4, 20))
+        bonds = np.triu(draws.integers(0, 4, (n, n)), 1).astype(np.int8)
+        assert draw([Graph(draws.choice([1, 6, 7, 8, 9], n), np.zeros(n, int), bonds + bonds.T)]).shape == (200, 220, 3)
+
+
 def test_the_view_in_3d_holds_all_it_needs():
     page = view3d([folded("CCO"), replace(folded("CC"), positions=None, name="<flat>")])
     assert page.count("<canvas") == 1

@@ -1,5 +1,7 @@
 """Model space: round trips, scales that never see what is to be made, gaps, patches and lengths."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -293,6 +295,18 @@ def test_a_line_leaves_what_interpolation_leaves(channels):
     (mean, _) = modality.decode(blank.state, blank.mask, blank.aux)
     np.testing.assert_allclose(mean.values, np.tile(modality._scaling.arrays["offset"], (12, 1)))
     assert (blank.cond["line"].value == 0).all()
+
+
+def test_a_transform_is_of_what_a_line_leaves():
+    """log: half of what lines leave is within log 2 of 0, on whatever level the series runs."""
+    given = [Item(replace(i.data, values=i.data.values + 1e3), key=i.key) for i in items(40)]
+    modality = fitted(given, scale="line", transform="log")
+    half = np.random.default_rng(1).random((40, 24, 3)) < 0.5
+    encoded = modality.encode(given, list(half), RNG)
+    x = encoded.state["series"].numpy() * modality._scaling.arrays["scale"]
+    assert (x[half] == 0).all()
+    inside = (np.abs(np.where(half, np.nan, x)) < np.log(2)).sum((0, 1)) / (~half).sum((0, 1))
+    np.testing.assert_allclose(inside, 0.5, atol=0.08)
 
 
 def test_a_line_does_not_depend_on_the_rest_of_the_batch():

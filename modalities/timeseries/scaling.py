@@ -28,7 +28,9 @@ class Scaling:
     Args:
         scale: `minmax` to [-1, 1], `standard` (mean and standard deviation) and `robust` (median, interquartile range / 1.349)
             of the training data; `instance_standard` and `instance_mean` (0, mean of |g|) of what is given of each item, or
-            of all of an item of which nothing is given.
+            of all of an item of which nothing is given; `line`: offset is the straight line between what is given of each item,
+            which the model is told, and scale the standard deviation of g of what such lines leave of training items that are
+            half hidden.
         transform: g: `none`; `log`, sign(v) log(1 + |v| / m), m the median of |v| that is not 0; `quantile`, training
             quantiles to those of a standard normal, straight between 129 of them and beyond the ends.
     """
@@ -133,6 +135,7 @@ class Scaling:
             line = interpolated(values[None], (~hidden)[None], offset)[0]
             left.append(np.where(hidden, values - line, np.nan))
         rest = np.concatenate(left)
+        rest[:, ~np.isfinite(rest).any(0)] = 0.0
         self._fit_transform(rest)
         scale = _quietly(np.nanstd, self.apply(rest))
         self.arrays["scale"] = np.where(scale > 0, scale, self.arrays["spread"])

@@ -95,7 +95,7 @@ class Toy(Modality):
         """Ring or chain, how large, and what a caption says."""
         return (
             ConditionSpec("shape", "class", len(SHAPES), names=SHAPES),
-            ConditionSpec("radius", "scalar", unit="angstrom"),
+            ConditionSpec("radius", "scalar", unit="angstrom", offset=1.5, scale=0.3),
             ConditionSpec("caption", "text", 16, route="cross"),
         )
 

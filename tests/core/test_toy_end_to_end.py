@@ -22,7 +22,7 @@ from ornstein.core.training.module import DiffusionModule
 from ornstein.core.training.optimizer import AdamW
 from toy import Toy, figures
 
-STEPS = 200
+STEPS = 300
 
 
 def small(fields, conditions, axes):
@@ -35,7 +35,7 @@ def run(tmp_path_factory):
     folder, toy = tmp_path_factory.mktemp("run"), Toy()
     tasks = {"unconditional": 1, "conformer": 2, "scaffold": 1}
     data = OrnsteinDataModule(toy, batch_size=32, tasks=tasks)
-    optimizer, ema = AdamW(lr=1e-2, warmup=15, decay="cosine"), ConstantEMA(0.95)
+    optimizer, ema = AdamW(lr=3e-3, warmup=15, decay="cosine"), ConstantEMA(0.95)
     module = DiffusionModule(toy, small, Objective(), DPMpp(steps=5), optimizer=optimizer, ema=ema)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -189,9 +189,16 @@ class Modality(ABC):
         return {}
 
     def cost(self, item: Item) -> int:
-        """Tokens of an item, for batches of like sizes; training does not form them yet."""
+        """Tokens of an item: training makes batches of like sizes."""
         return 1
 
     def render(self, samples: Sequence[Sample]) -> Any:
         """A matplotlib Figure, or an (H, W[, 3]) uint8 array: what a person looks at while it trains."""
         raise LookupError(f"modality {self.name!r} has no render(): it draws no pictures")
+
+    def view(self, samples: Sequence[Sample]) -> str:
+        """Part of an HTML page that shows samples where a still picture does not do: turned with the mouse, or played.
+
+        It needs nothing but itself: scripts, styles and data are inline, and it may stand on a page more than once. Empty: none.
+        """
+        return ""

@@ -244,6 +244,7 @@ TABLE: dict[str, dict[str, Entry]] = {
         "karras": Entry(f"{_G}.KarrasGrid", "equal steps in sigma^(1 / rho)"),
         "log_snr": Entry(f"{_G}.LogSNRGrid", "equal steps in log SNR"),
         "exponential": Entry(f"{_G}.LogSNRGrid", "log_snr under the name of k-diffusion", {"rho": 1.0}),
+        "tail": Entry(f"{_G}.TailGrid", "the end of another grid, from a time below 1"),
         "polyexponential": Entry(f"{_G}.LogSNRGrid", "log sigma in powers of the step, longer at noise", {"rho": 2.0}),
         "beta": Entry(f"{_G}.BetaGrid", "quantiles of a beta distribution over t, dense at both ends"),
         "beta_sigma": Entry(f"{_G}.BetaGrid", "the same over sigma", {"variable": "sigma"}),

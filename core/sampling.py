@@ -12,9 +12,9 @@ import torch
 from . import rng
 from .conditioning.values import conditions
 from .denoiser import Denoiser
-from .samplers import Sampler
+from .samplers import Sampler, TailGrid
 from .samplers.run import Hook
-from .state import Conditions, Encoded
+from .state import Conditions, Encoded, State
 
 if TYPE_CHECKING:
     from .modality import Item, Modality, Sample
@@ -33,6 +33,7 @@ def sample(
     given: Sequence[Item] | None = None,
     known: Sequence[Any] | None = None,
     size: Any = None,
+    strength: float | None = None,
     batch_size: int = 64,
     precision: str = "float32",
     progress: bool = False,
@@ -46,17 +47,20 @@ def sample(
         n: number of samples (for each given item).
         cond: raw conditions, one value for all or a list with one for each sample. Given items bring their own.
         seed: of everything. Sample k is the same for any batch size.
-        task: what poses the given items.
+        task: what poses the given items; with `strength` it may be left out, and then nothing is known.
         given: items of the modality.
         known: which entries of each given item are known, in its own coordinates; posed by the task where absent.
         size: of new samples, or of what a task makes of given items, in the modality's own terms.
+        strength: in (0, 1]: what is to be made of the given items starts from themselves, noised to this time, and not from noise
+            alone. Near 0 they hardly change, at 1 nothing is left of them (SDEdit: Meng et al. 2021, arXiv:2108.01073).
         batch_size: samples at a time.
         precision: float32, bf16 or float16 (autocast), or float64 (the network is converted, and converted back).
         progress: show a bar.
         hooks: called after each row of the plan, or step of a sampler that has none.
 
     Raises:
-        ValueError: no modality, an unknown task, condition or precision, n below 1.
+        ValueError: no modality, an unknown task, condition or precision, n below 1; a strength out of range, without given items,
+            for items that are not there whole, or for a sampler without a grid.
     """
     modality = denoiser.modality
     if modality is None:
@@ -69,6 +73,8 @@ def sample(
         raise ValueError(f"precision {precision!r} does not exist; choose from {', '.join(PRECISIONS)}")
     if given is None and (task != "unconditional" or known is not None):
         raise ValueError("a task, or known entries, need given items")
+    if strength is not None:
+        sampler = _from(sampler, strength, given)
     total = n * (1 if given is None else len(given))
     with _prepared(denoiser, precision) as (device, dtype), _bar(progress, total) as advance:
 
@@ -76,14 +82,18 @@ def sample(
             out: list[Sample] = []
             for start in range(0, encoded.batch, batch_size):
                 part, rows = encoded.rows(start, start + batch_size), index[start : start + batch_size]
-                state = sampler.run(denoiser, part.to(device, dtype), seed=seed, index=rows, hooks=hooks)
-                out += modality.decode({k: v.cpu() for k, v in state.items()}, part.mask, part.aux)
+                part = part.to(device, dtype)
+                origin = None if strength is None else _whole(part)
+                state = sampler.run(denoiser, part, seed=seed, index=rows, hooks=hooks, origin=origin)
+                out += modality.decode({k: v.cpu() for k, v in state.items()}, part.mask.cpu(), part.aux)
                 advance(part.batch)
             return out
 
         own = conditions(denoiser.conditions, cond, total)
         if given is None:
             return draw(modality.blank(n, own, rng.generator(seed, "blank"), size), torch.arange(n), seed)
+        if strength is not None and task == "unconditional" and known is None:
+            known = [None] * len(given)
         items, bits = _pose(modality, task, given, known, seed, size)
         rolls = [modality.unroll(item, b) for item, b in zip(items, bits, strict=True) for _ in range(n)]
         return _unrolled(modality, rolls, own, seed, draw)
@@ -103,7 +113,9 @@ def _unrolled(
     while pieces:
         index, (items, bits) = torch.tensor(list(pieces)), zip(*pieces.values(), strict=True)
         round_seed = rng.key(seed, "piece", count) >> 1 if count else seed
-        encoded = modality.encode(items, bits, rng.generator(round_seed, "encode"))
+        encoded = modality.encode(
+            items, bits if any(b is not None for b in bits) else None, rng.generator(round_seed, "encode")
+        )
         encoded = replace(encoded, cond={**encoded.cond, **{name: c.take(index) for name, c in own.items()}})
         samples = draw(encoded, index, round_seed)
         following = {}
@@ -116,6 +128,36 @@ def _unrolled(
     return whole
 
 
+def _from(sampler: Sampler, strength: float, given: Sequence[Item] | None) -> Sampler:
+    """The sampler with as many steps from a time below 1."""
+    if given is None:
+        raise ValueError(f"strength={strength} says how far given items are noised, and no items are given")
+    if not 0 < strength <= 1:
+        raise ValueError(f"strength must be in (0, 1], found {strength}")
+    timed: Any = sampler
+    if not hasattr(timed, "grid"):
+        raise ValueError(
+            f"strength={strength}: {sampler.describe()} chooses its times itself; take a sampler with a grid"
+        )
+    return replace(timed, grid=TailGrid(strength, timed.grid))
+
+
+def _whole(encoded: Encoded) -> State:
+    """The state of items that are there whole, to begin with.
+
+    Raises:
+        ValueError: entries of which nobody knows the value, such as those that a task adds.
+    """
+    gaps = [name for name, missing in encoded.missing.items() if missing.any()]
+    gaps += [name for name, x in encoded.state.items() if x.is_floating_point() and not x.isfinite().all()]
+    if gaps:
+        raise ValueError(
+            f"strength: the given items lack entries of {', '.join(dict.fromkeys(gaps))}, and there is nothing to start from; "
+            "give whole items, or leave out the strength"
+        )
+    return encoded.state
+
+
 def _pose(
     modality: Modality, task: str, given: Sequence[Item], known: Sequence[Any] | None, seed: int, size: Any
 ) -> tuple[list[Item], list[Any]]:
@@ -125,7 +167,7 @@ def _pose(
         raise ValueError(f"task {task!r} does not exist for {modality.name}; choose from {', '.join(tasks)}")
     if task == "unconditional" and known is None:
         raise ValueError(
-            f"items are given and nothing of them is known: name a task of {', '.join(tasks)}, or give `known`"
+            f"items are given and nothing of them is known: name a task of {', '.join(tasks)}, or give `known`, or a `strength`"
         )
     if known is not None and len(known) != len(given):
         raise ValueError(f"{len(known)} known masks for {len(given)} given items")

@@ -41,6 +41,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     task = parser.add_argument_group("something given")
     task.add_argument("--task", metavar="NAME", help="a task of the modality: inpaint, ...")
     task.add_argument(
+        "--strength",
+        type=float,
+        metavar="T",
+        help="vary the given items: begin with them, noised to this time in (0, 1]",
+    )
+    task.add_argument(
         "--given", type=Path, metavar="PATH", help="files of the given items: one, a folder, a zip or a table of them"
     )
     task.add_argument(
@@ -61,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     modality = how.need_modality(denoiser, folder)
     recipe = how.recipe_under(folder, args, args.words, denoiser.conditions)
     guided, sampler = how.build(denoiser, recipe)
-    given = read_given(modality, args.given, args.task)
+    given = read_given(modality, args.given, args.task, args.strength)
     known = read_known(modality, args.mask, given)
     cond, n = conditions(denoiser.conditions, args.cond, args.n, len(given or [0]))
     samples = sample(
@@ -74,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
         given=given,
         known=known,
         size=None if args.size is None else args.size[0] if len(args.size) == 1 else tuple(args.size),
+        strength=args.strength,
         batch_size=args.batch_size,
         progress=True,
         precision=args.precision,
@@ -87,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
         "given": args.given,
         "mask": args.mask,
         "size": args.size,
+        "strength": args.strength,
     }
     made = {"seed": args.seed, "precision": args.precision, **recipe}
     if isinstance(sampler, TableSampler):
@@ -96,19 +104,21 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def read_given(modality: Modality, path: Path | None, task: str | None) -> list[Item] | None:
+def read_given(
+    modality: Modality, path: Path | None, task: str | None, strength: float | None = None
+) -> list[Item] | None:
     """The given items: of each file all that it holds.
 
     Raises:
         LookupError: a task that the modality does not have.
-        UsageError: one of --task and --given without the other.
+        UsageError: --task or --strength without --given, or --given without either.
         BadItem: an item that cannot be read.
     """
-    if (path is None) != (task is None):
-        raise UsageError("--task and --given go together: what is to be done, and with which items")
-    if path is None or task is None:
+    if (path is None) != (task is None and strength is None):
+        raise UsageError("--given goes with --task or --strength: which items, and what is to be done with them")
+    if path is None:
         return None
-    if task not in modality.tasks():
+    if task is not None and task not in modality.tasks():
         raise LookupError(choose("task", task, modality.tasks()))
 
     from ..sources import open_source, read_all

@@ -165,6 +165,21 @@ def near_copies(distance: Tensor, threshold: float) -> float:
     return float((distance <= threshold).double().mean())
 
 
+def nearer_share(generated: Tensor, held_out: Tensor) -> float:
+    """How often a generated sample is nearer to the training data than a held-out one is; 1/2 where both are alike.
+
+        P(d_generated < d_held_out) + P(d_generated = d_held_out) / 2,   d to the nearest training item
+
+    Copies of training items give 1.
+
+    Args:
+        generated, held_out: (n,), (m,) distances to the nearest training item.
+    """
+    ordered, generated = held_out.sort().values, generated.contiguous()
+    below, up_to = (torch.searchsorted(ordered, generated, right=right) for right in (False, True))
+    return float(1 - (below + up_to).double().mean() / (2 * len(ordered)))
+
+
 def authenticity(distance: Tensor, index: Tensor, own: Tensor) -> float:
     """Share of candidates that lie farther from their nearest training row than this row lies from its own nearest.
 

@@ -56,11 +56,18 @@ def _cell(cell: dict[str, Any] | None, row: dict[str, Any], column: str) -> str:
 
 
 def _pictures(pictures: Sequence[Picture]) -> str:
-    figures = []
-    for picture in pictures:
-        shown = f"<img alt='' src='data:image/png;base64,{base64.b64encode(picture.png).decode()}'>"
-        figures.append(f"<figure>{shown}<figcaption>{escape(picture.caption)}</figcaption></figure>")
-    return f"<h2>Pictures</h2><div class=pictures>{''.join(figures)}</div>" if figures else ""
+    views = [_figure(picture, picture.html) for picture in pictures if picture.html]
+    stills = [
+        _figure(picture, f"<img alt='' src='data:image/png;base64,{base64.b64encode(picture.png).decode()}'>")
+        for picture in pictures
+        if not picture.html
+    ]
+    shown = "".join(views) + (f"<div class=pictures>{''.join(stills)}</div>" if stills else "")
+    return f"<h2>Pictures</h2>{shown}" if shown else ""
+
+
+def _figure(picture: Picture, shown: str) -> str:
+    return f"<figure>{shown}<figcaption>{escape(picture.caption)}</figcaption></figure>"
 
 
 def _extractor(extractor: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from .report import COLUMNS, Picture
 from .spec import Judged, MetricSpec
 
 _SHOWN = 64  # samples in a picture
+_VIEWED = 12  # samples in a view
 _PAIRS = 8  # closest pairs in a picture
 _LONG_SIDE = 640  # pixels to which small pictures are enlarged, by whole factors
 
@@ -20,7 +21,20 @@ _LONG_SIDE = 640  # pixels to which small pictures are enlarged, by whole factor
 def pictures(
     modality: Modality, columns: dict[str, Judged], specs: Sequence[MetricSpec], reference: Judged
 ) -> list[Picture]:
-    """One picture for each column, and one of the closest pairs where a metric knows them; none without `render`."""
+    """Of each column a view, where the modality has one, and a picture; and the closest pairs where a metric knows them."""
+    return [*_views(modality, columns), *_stills(modality, columns, specs, reference)]
+
+
+def _views(modality: Modality, columns: dict[str, Judged]) -> list[Picture]:
+    """What the modality shows of each column on a page."""
+    shown = {name: modality.view(_some(part)[:_VIEWED]) for name, part in columns.items()}
+    return [Picture(f"{name}: {COLUMNS[name]}", html=html) for name, html in shown.items() if html]
+
+
+def _stills(
+    modality: Modality, columns: dict[str, Judged], specs: Sequence[MetricSpec], reference: Judged
+) -> list[Picture]:
+    """One picture for each column, and one of the closest pairs; none without `render`."""
     if type(modality).render is Modality.render:
         return []
     drawn = [Picture(f"{name}: {COLUMNS[name]}", _drawn(modality, _some(part))) for name, part in columns.items()]

@@ -31,10 +31,11 @@ ARROWS = {"lower": "↓", "higher": "↑"}
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of the page: PNG bytes under a caption."""
+    """A picture of the page: PNG bytes, or a part of the page itself, under a caption."""
 
     caption: str
-    png: bytes = field(repr=False)
+    png: bytes = field(default=b"", repr=False)
+    html: str = field(default="", repr=False)
 
 
 @dataclass
@@ -124,7 +125,7 @@ def number(cell: dict[str, Any] | None) -> str:
     if cell is None or cell.get("value") is None:
         return NOTHING
     value, spread = cell["value"], cell["spread"]
-    if spread == 0:
+    if spread <= 1e-9 * abs(value):  # 0 but for rounding
         return f"{value:.4g} ± 0"
     first = math.floor(math.log10(spread))
     places = max(0, -first + (spread < 2 * 10.0**first))

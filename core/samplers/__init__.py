@@ -19,6 +19,7 @@ from .grids import (
     KarrasGrid,
     ListGrid,
     LogSNRGrid,
+    TailGrid,
     UniformGrid,
 )
 from .langevin import PredictorCorrector
@@ -87,6 +88,7 @@ __all__ = [
     "Stage",
     "SteppingSampler",
     "TableSampler",
+    "TailGrid",
     "TauLeaping",
     "TokenGrid",
     "UniPC",

@@ -132,13 +132,24 @@ class AdaptiveSampler(Sampler):
         index: Tensor | None = None,
         hooks: Sequence[Hook] = (),
         prior: State | None = None,
+        origin: State | None = None,
     ) -> State:
         """The state at t = 0; arguments as those of `samplers.run`. Hooks see an `AdaptiveProgress` after each round.
 
         Raises:
             ValueError: a sample that did not arrive within `max_steps` rounds, or whose step fell below what its time resolves.
         """
-        walk = Walk(self.describe(), denoiser, encoded, self.move, seed=seed, index=index, hooks=hooks, prior=prior)
+        walk = Walk(
+            self.describe(),
+            denoiser,
+            encoded,
+            self.move,
+            seed=seed,
+            index=index,
+            hooks=hooks,
+            prior=prior,
+            origin=origin,
+        )
         return _Run(self, walk).state()
 
 

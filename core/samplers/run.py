@@ -45,6 +45,7 @@ def run(
     index: Tensor | None = None,
     hooks: Sequence[Hook] = (),
     prior: State | None = None,
+    origin: State | None = None,
 ) -> State:
     """Sample the posterior of `encoded`: its mask, layout, conditions and known entries; its state gives shapes and dtypes.
 
@@ -55,7 +56,8 @@ def run(
         seed: of all noise.
         index: (B,) sample numbers; 0..B-1 by default. Sample k does not depend on the batch it is in.
         hooks: called after each row.
-        prior: standard noise to start from instead of the counted one (for tests of equivariance, and variations).
+        prior: standard noise to start from instead of the counted one (for tests of equivariance).
+        origin: clean state that is noised to the first time of the plan, below 1, instead of a start from noise alone.
 
     Returns:
         the state at t = 0.
@@ -67,10 +69,7 @@ def run(
     index, own = beginning(denoiser, encoded, seed, index, prior)
     frames, noise = frames_of(plan, denoiser, encoded), Noise(plan, denoiser, encoded, seed, index)
     first = as_time(plan.rows[0].stage.time, mask)
-    state = {
-        name: denoiser.processes[name].prior(f, expand_time(first, f), own[name]) for name, f in denoiser.fields.items()
-    }
-    state = place_known(denoiser, state, first, mask, known, own)
+    state = started(denoiser, encoded, first, own, origin)
     base: State = dict(state)
     posterior: Posterior | None = None
     length, added = plan.memory, plan.uses > 2  # a sum of two tensors that is read three times is better added up once
@@ -126,6 +125,16 @@ def beginning(
             f"prior: noise for the fields {', '.join(denoiser.fields)} is needed, found {', '.join(prior) or 'none'}"
         )
     return index, draw_noise(denoiser, encoded, seed, index, "prior") if prior is None else prior
+
+
+def started(denoiser: Denoiser, encoded: Encoded, t: Tensor, noise: State, origin: State | None) -> State:
+    """Every field at t (B,): its noise alone, or `origin` noised; given entries in their place."""
+    state: State = {}
+    for name, f in denoiser.fields.items():
+        process, time = denoiser.processes[name], expand_time(t, f)
+        own = noise[name]
+        state[name] = process.prior(f, time, own) if origin is None else process.corrupt(f, origin[name], time, own)
+    return place_known(denoiser, state, t, encoded.mask, encoded.known, noise)
 
 
 def _next(base: Tensor, memory: list[Estimate], k: Numbers | Coefficients, noises: list[Tensor]) -> Tensor:

@@ -64,6 +64,7 @@ class Sampler(ABC):
         index: Tensor | None = None,
         hooks: Sequence[Hook] = (),
         prior: State | None = None,
+        origin: State | None = None,
     ) -> State:
         """The state at t = 0; arguments as those of `samplers.run`."""
 
@@ -192,10 +193,11 @@ class TableSampler(Sampler):
         index: Tensor | None = None,
         hooks: Sequence[Hook] = (),
         prior: State | None = None,
+        origin: State | None = None,
     ) -> State:
         """The plan for the denoiser's processes, run by the executor."""
         plan = self.plan(denoiser.processes)
-        return run(denoiser, plan, encoded, seed=seed, index=index, hooks=hooks, prior=prior)
+        return run(denoiser, plan, encoded, seed=seed, index=index, hooks=hooks, prior=prior, origin=origin)
 
     def describe(self) -> str:
         """One line: the class with its steps and the arguments that are not defaults."""

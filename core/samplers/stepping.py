@@ -74,9 +74,20 @@ class SteppingSampler(Sampler):
         index: Tensor | None = None,
         hooks: Sequence[Hook] = (),
         prior: State | None = None,
+        origin: State | None = None,
     ) -> State:
         """The state at t = 0; arguments, hooks and the counting of noise as those of `samplers.run`."""
-        walk = Walk(self.describe(), denoiser, encoded, self.move, seed=seed, index=index, hooks=hooks, prior=prior)
+        walk = Walk(
+            self.describe(),
+            denoiser,
+            encoded,
+            self.move,
+            seed=seed,
+            index=index,
+            hooks=hooks,
+            prior=prior,
+            origin=origin,
+        )
         clock = next(iter(walk.gaussian.values())).schedule
         times = self.grid.checked(self.steps, clock).tolist()
         step, rows = self.begin(walk, times), len(times)

@@ -13,7 +13,7 @@ from ..posterior import Continuous, Posterior
 from ..processes import CategoricalProcess, Gaussian, Process
 from ..state import Encoded, State, expand_time
 from .moves import Ancestral, Move
-from .run import beginning
+from .run import beginning, started
 
 if TYPE_CHECKING:
     from .run import Hook, Progress
@@ -27,7 +27,7 @@ class Walk:
         denoiser: network, guidance or oracle.
         encoded: on the device of the denoiser.
         move: how categorical fields are un-noised.
-        seed, index, hooks, prior: as those of `samplers.run`.
+        seed, index, hooks, prior, origin: as those of `samplers.run`.
 
     Raises:
         ValueError: a process that is neither Gaussian nor served by the move, no Gaussian field, a move with nothing to move.
@@ -44,18 +44,18 @@ class Walk:
         index: Tensor | None = None,
         hooks: Sequence[Hook] = (),
         prior: State | None = None,
+        origin: State | None = None,
     ) -> None:
         self.denoiser, self.encoded, self.move, self.seed, self.hooks = denoiser, encoded, move, seed, tuple(hooks)
         self.gaussian, self.categorical = _split(name, denoiser.processes, move)
         self.times = as_time(0.0, encoded.mask).dtype
+        self.origin = origin
         self.index, self.own = beginning(denoiser, encoded, seed, index, prior)
         self.open = {name: encoded.open(f) for name, f in denoiser.fields.items()}
 
     def start(self, t: Tensor) -> State:
         """The noised state at t (B,), given entries in place."""
-        fields, processes = self.denoiser.fields, self.denoiser.processes
-        state = {name: processes[name].prior(f, expand_time(t, f), self.own[name]) for name, f in fields.items()}
-        return self.placed(state, t)
+        return started(self.denoiser, self.encoded, t, self.own, self.origin)
 
     def placed(self, state: State, t: Tensor) -> State:
         """The state with given entries as they are at t (B,)."""

@@ -6,6 +6,7 @@ from .reading import read_all, track
 from .source import Listing, Row, Source
 from .splitting import split
 from .store import File, Folder, Memory, Store, Tar, Zip
+from .text import as_text
 
 __all__ = [
     "File",
@@ -17,6 +18,7 @@ __all__ = [
     "Store",
     "Tar",
     "Zip",
+    "as_text",
     "file_at",
     "open_source",
     "read_all",

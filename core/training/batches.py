@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from ..modality import Item
 
 
+_DEALT = 16  # batches whose items are dealt out by cost: enough that few sizes meet in one, few enough that order stays random
+
+
 @dataclass(frozen=True)
 class Batch:
     """An encoded batch with its place in the run.
@@ -77,6 +80,9 @@ class Stream(Sampler[Order]):
     Permutations of the items, one for each epoch, stand one after the other; global batch g takes the next W b of them, process
     r of W the places r b .. (r + 1) b - 1. So each epoch holds each item once, no batch is short, and any number of items serves.
 
+    Where items differ in cost, the items of each 16 batches in a row are dealt out anew: sorted by cost, cut into batches, the
+    batches shuffled and each within itself. So little is padded, and each epoch still holds each item once.
+
     Args:
         items: number of training items.
         batch_size: b, samples of one process.
@@ -84,6 +90,7 @@ class Stream(Sampler[Order]):
         rank: r.
         world: W, number of processes.
         position: number of global batches that the run has behind it, asked when an iteration starts.
+        costs: (items,) cost of each item; None: all the same.
     """
 
     def __init__(
@@ -94,6 +101,7 @@ class Stream(Sampler[Order]):
         rank: int = 0,
         world: int = 1,
         position: Callable[[], int] = lambda: 0,
+        costs: Sequence[int] | None = None,
     ) -> None:
         self.items = items
         self.batch_size = batch_size
@@ -101,7 +109,10 @@ class Stream(Sampler[Order]):
         self.rank = rank
         self.world = world
         self.position = position
+        self.costs = np.zeros(items) if costs is None else np.asarray(costs)
+        self.differ = len(set(self.costs.tolist())) > 1
         self._permutation = lru_cache(maxsize=4)(self._permute)
+        self._dealt = lru_cache(maxsize=2)(self._deal)
 
     def __iter__(self) -> Iterator[Order]:
         return map(self.order, count(self.position()))
@@ -109,10 +120,21 @@ class Stream(Sampler[Order]):
     def order(self, number: int) -> Order:
         """This process's part of global batch `number`."""
         index = range(self.rank * self.batch_size, (self.rank + 1) * self.batch_size)
-        places = number * self.world * self.batch_size + np.arange(index.start, index.stop)
+        batch = self._stretch(number, 1) if not self.differ else self._dealt(number // _DEALT)[number % _DEALT]
+        return Order(number, tuple(batch[index.start : index.stop].tolist()), tuple(index))
+
+    def _deal(self, stretch: int) -> np.ndarray:
+        """(16, W b) the items of 16 batches in a row, those of like cost together."""
+        items, rng = self._stretch(stretch * _DEALT, _DEALT), generator(self.seed, "deal", stretch)
+        batches = items[np.argsort(self.costs[items], kind="stable")].reshape(_DEALT, -1)
+        return rng.permuted(rng.permutation(batches), axis=1)
+
+    def _stretch(self, number: int, batches: int) -> np.ndarray:
+        """The items of some global batches in a row, as the permutations have them."""
+        size = self.world * self.batch_size
+        places = np.arange(number * size, (number + batches) * size)
         epochs = range(int(places[0]) // self.items, int(places[-1]) // self.items + 1)
-        parts = [self._permutation(e)[places[places // self.items == e] % self.items] for e in epochs]
-        return Order(number, tuple(np.concatenate(parts).tolist()), tuple(index))
+        return np.concatenate([self._permutation(e)[places[places // self.items == e] % self.items] for e in epochs])
 
     def _permute(self, epoch: int) -> np.ndarray:
         return generator(self.seed, "order", epoch).permutation(self.items)

@@ -140,10 +140,10 @@ class OrnsteinDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         """The endless stream of training batches, from where the run stands."""
         rank, world = self._place()
-        stream = Stream(len(self.parts["train"]), self.batch_size, self.seed, rank, world, self._position)
-        encoder = Encoder(
-            self.modality, self.parts["train"], self._chosen, self.seed, world * self.batch_size, augment=True
-        )
+        items = self.parts["train"]
+        costs = [self.modality.cost(item) for item in items]
+        stream = Stream(len(items), self.batch_size, self.seed, rank, world, self._position, costs)
+        encoder = Encoder(self.modality, items, self._chosen, self.seed, world * self.batch_size, augment=True)
         return self._loader(encoder, stream)
 
     def val_dataloader(self) -> DataLoader | list:

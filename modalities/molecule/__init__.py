@@ -32,6 +32,7 @@ from .records import GIVEN, RECORD, given, rows
 from .sizes import Sizes
 from .tasks import OPEN, Conformers, Linker, Scaffold, Substructure, matched
 from .tasks import Fragments as Parts
+from .view import view3d
 from .vocabulary import BONDS, Vocabulary, kinds
 from .writing import save
 
@@ -175,6 +176,10 @@ class Molecules(Modality):
     def render(self, samples: Sequence[Graph]) -> Any:
         """Structural formulas side by side."""
         return draw(samples)
+
+    def view(self, samples: Sequence[Graph]) -> str:
+        """Balls and sticks to turn with the mouse; nothing where molecules have no positions."""
+        return "" if self.representation == "graph" else view3d(samples)
 
     def datasets(self) -> Mapping[str, Source]:
         """`small` is made with RDKit."""

@@ -11,14 +11,13 @@ from pathlib import PurePosixPath
 from typing import Literal, NamedTuple
 
 from ornstein.core.modality import BadItem
-from ornstein.core.sources import File
+from ornstein.core.sources import File, as_text
 
 from .options import Options
 
 Kind = Literal["smiles", "inchi", "mol", "mol2", "pdb", "xyz", "bad"]
 
 COLUMNS = ("smiles", "canonical_smiles", "isomeric_smiles", "smi", "structure", "inchi")
-_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
 
 
 class Record(NamedTuple):
@@ -52,7 +51,7 @@ def records(file: File, options: Options) -> list[Record]:
         content, cut = _unpacked(file, content)
     reader = _READERS[PurePosixPath(name).suffix]
     try:
-        found = list(reader(_decoded(content), options))
+        found = list(reader(as_text(content), options))
     except (ValueError, csv.Error) as error:
         raise BadItem(file.location, str(error)) from error
     if not found:
@@ -75,18 +74,6 @@ def _unpacked(file: File, content: bytes) -> tuple[bytes, bool]:
     except zlib.error as error:
         raise BadItem(file.location, f"is not whole gzip data ({error})") from error
     return b"".join(out), False
-
-
-def _decoded(content: bytes) -> str:
-    codings = ("utf-16",) if content[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig", "cp1252")
-    for coding in codings:
-        try:
-            text = content.decode(coding)
-        except UnicodeDecodeError:
-            continue
-        if not _CONTROL.search(text):
-            return text.replace("\r\n", "\n").replace("\r", "\n")
-    raise ValueError("is not text in UTF-8, UTF-16 or Windows-1252")
 
 
 def _sdf(text: str, options: Options) -> Iterator[Record]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from ornstein.core.evaluation.metrics import nearer_share
 from ornstein.core.evaluation.spec import Context, Judged, MetricSpec
 from ornstein.core.evaluation.standard import memorisation
 from torch import Tensor
@@ -23,17 +24,6 @@ def memory_metrics(spatial: bool) -> tuple[MetricSpec, ...]:
     return (*_metrics("shape", "Coulomb spectra", coulomb_spectrum), *by_graph) if spatial else by_graph
 
 
-def nearer_share(made: np.ndarray, held_out: np.ndarray) -> float:
-    """How often a sample is nearer to the training molecules than a held-out one is; equal distances count half.
-
-    Args:
-        made, held_out: (n,), (m,) distances to the nearest training molecule.
-    """
-    ordered = np.sort(held_out)
-    below, up_to = (np.searchsorted(ordered, made, side) for side in ("left", "right"))
-    return 1 - float((below + up_to).mean()) / (2 * len(ordered))
-
-
 def _metrics(word: str, of: str, vector: Callable[[Graph], np.ndarray]) -> tuple[MetricSpec, ...]:
     def vectors(samples: Sequence[Graph]) -> Tensor:
         return torch.from_numpy(np.stack(over_cores(vector, samples)))
@@ -43,8 +33,7 @@ def _metrics(word: str, of: str, vector: Callable[[Graph], np.ndarray]) -> tuple
     assert found is not None
 
     def nearer(candidate: Judged, reference: Judged, context: Context) -> float:
-        made, held = (found(each, reference)[:, 0].numpy() for each in (candidate, context.held_out))
-        return nearer_share(made, held)
+        return nearer_share(*(found(each, reference)[:, 0] for each in (candidate, context.held_out)))
 
     about = (
         f"How often a sample is nearer to the training molecules, by {of}, than a held-out one is: about 0.5 is honest, "

@@ -25,17 +25,20 @@ def over_cores(
         inputs: sent in chunks.
         advance: called once an input is done: a progress bar's.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    from rdkit import rdBase
+
     out = []
-    if len(inputs) < _LEAST or cores == 1:
-        for each in inputs:
-            out.append(function(each))
-            advance()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with rdBase.BlockLogs():  # what RDKit thinks of a molecule is in what `function` says of it; a fork is as silent
+        if len(inputs) < _LEAST or cores == 1:
+            for each in inputs:
+                out.append(function(each))
+                advance()
+            return out
+        # A forked process starts at once, and a script needs no guard around its main part. Nothing in it touches torch.
+        context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+        with ProcessPoolExecutor(cores, context) as pool:
+            for result in pool.map(function, inputs, chunksize=min(64, -(-len(inputs) // (4 * cores)))):
+                out.append(result)
+                advance()
         return out
-    # A forked process starts at once, and a script needs no guard around its main part. Nothing in it touches torch.
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    with ProcessPoolExecutor(cores, context) as pool:
-        for result in pool.map(function, inputs, chunksize=min(64, -(-len(inputs) // (4 * cores)))):
-            out.append(result)
-            advance()
-    return out

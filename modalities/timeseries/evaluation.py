@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from ornstein.core.evaluation.distances import nearest
-from ornstein.core.evaluation.metrics import copy_threshold, frechet_distance, near_copies
+from ornstein.core.evaluation.metrics import copy_threshold, frechet_distance, near_copies, nearer_share
 from ornstein.core.evaluation.spec import Context, Judged, MetricSpec, alike
 from ornstein.core.evaluation.standard import feature_metrics
 from ornstein.core.modality import Item, Rng
@@ -224,9 +224,7 @@ def _memory() -> tuple[MetricSpec, ...]:
         return judged.rows("nearest training window", search)
 
     def nearer(candidate: Judged, reference: Judged, context: Context) -> float:
-        return statistics.nearer_share(
-            *(found(each, reference)[:, 0].contiguous() for each in (candidate, context.held_out))
-        )
+        return nearer_share(*(found(each, reference)[:, 0] for each in (candidate, context.held_out)))
 
     def copies(candidate: Judged, reference: Judged, context: Context) -> float:
         held, train = (_scaled(fitted(reference), each).flatten(1) for each in (context.held_out, reference))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ornstein.core.modality import BadItem
-from ornstein.core.sources import File
+from ornstein.core.sources import File, as_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +22,6 @@ EXTENSIONS = (".csv", ".tsv", ".parquet", ".xlsx", ".npy", ".npz", ".jsonl")
 MISSING = ("?", "-", "--", ".", "missing", "Missing")  # beside pandas' own: NA, NaN, null, None, an empty cell, ...
 ITEM = "item_id"
 
-_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|nan", re.IGNORECASE)
 
 
@@ -73,7 +72,7 @@ def _text(content: bytes) -> Frames:
     """Delimited text: the delimiter is the one of `, ; tab |` that the first line has most; `#` before a header is cut."""
     import pandas as pd
 
-    text = _decode(content)
+    text = as_text(content)
     lines = text.lstrip("\n").split("\n", 1)
     head = lines[0].lstrip("#")
     delimiter = max(",;\t|", key=head.count)
@@ -103,18 +102,6 @@ def _exact() -> dict[str, Any]:
     import pandas as pd
 
     return {"float_precision": "round_trip"} if pd.__version__.startswith("2.") else {}
-
-
-def _decode(content: bytes) -> str:
-    codings = ("utf-16",) if content[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig", "cp1252")
-    for coding in codings:
-        try:
-            text = content.decode(coding)
-        except UnicodeDecodeError:
-            continue
-        if not _CONTROL.search(text):
-            return text.replace("\r\n", "\n").replace("\r", "\n")
-    raise ValueError("it is not text in UTF-8, UTF-16 or Windows-1252")
 
 
 def _parquet(content: bytes) -> Frames:
@@ -182,7 +169,7 @@ def _trimmed(values: np.ndarray) -> np.ndarray:
 def _jsonl(content: bytes) -> Frames:
     """The layout of gluonts: an object per line with `start`, `target` (T,) or (K, T), `feat_*` and `item_id`."""
     found: dict[str, pd.DataFrame] = {}
-    for number, line in enumerate(_decode(content).splitlines(), 1):
+    for number, line in enumerate(as_text(content).splitlines(), 1):
         if not line.strip():
             continue
         try:

@@ -69,22 +69,6 @@ def marginal_distance(x: list[Tensor], y: list[Tensor]) -> float:
     return float(torch.stack([_wasserstein(a, b) for a, b in zip(x, y, strict=True)]).mean())
 
 
-def nearer_share(generated: Tensor, held_out: Tensor) -> float:
-    """How often a generated window is nearer to the training data than a held-out one is; 1/2 where both are alike.
-
-        P(d_generated < d_held_out) + P(d_generated = d_held_out) / 2,   d to the nearest training window
-
-    Copies of training windows give 1.
-
-    Args:
-        generated, held_out: (n,), (m,) distances to the nearest training window.
-    """
-    ordered = held_out.sort().values
-    below = torch.searchsorted(ordered, generated, right=False)
-    up_to = torch.searchsorted(ordered, generated, right=True)
-    return float(1 - (below + up_to).double().mean() / (2 * len(ordered)))
-
-
 def _lagged(x: Tensor, lags: int) -> Tensor:
     """(lags, K) sums over windows and steps of x_t x_(t + l), through a Fourier transform without wrapping."""
     spectrum = torch.fft.rfft(x, n=2 * x.shape[1], dim=1).abs().square().sum(0)

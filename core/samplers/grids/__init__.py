@@ -10,6 +10,7 @@ from .discrete import DiscreteGrid
 from .grid import Grid, UniformGrid
 from .listed import AlignYourStepsGrid, ListGrid
 from .noise import KarrasGrid, LogSNRGrid
+from .tail import TailGrid
 
 __all__ = [
     "AlignYourStepsGrid",
@@ -19,5 +20,6 @@ __all__ = [
     "KarrasGrid",
     "ListGrid",
     "LogSNRGrid",
+    "TailGrid",
     "UniformGrid",
 ]

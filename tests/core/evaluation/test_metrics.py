@@ -220,3 +220,13 @@ def test_wrong_shapes_and_sizes_say_what_was_found():
         metrics.frechet_distance(torch.zeros(1, 4), torch.zeros(9, 4))
     with pytest.raises(ValueError, match="at least 4"):
         metrics.precision_recall(torch.zeros(3, 4), torch.zeros(9, 4))
+
+
+def test_nearer_share_is_half_for_equals_and_one_for_copies():
+    draw = torch.Generator().manual_seed(0)
+    a, b = torch.rand(4000, generator=draw), torch.rand(3000, generator=draw)
+    assert metrics.nearer_share(a, b) == pytest.approx(0.5, abs=0.03)
+    assert metrics.nearer_share(torch.zeros(10), b + 0.01) == 1.0
+    assert metrics.nearer_share(torch.ones(7), torch.ones(3)) == 0.5
+    by_hand = (a[:50, None] < b[:40]).double().mean() + 0.5 * (a[:50, None] == b[:40]).double().mean()
+    assert metrics.nearer_share(a[:50], b[:40]) == pytest.approx(float(by_hand), abs=1e-12)

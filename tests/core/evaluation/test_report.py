@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from ornstein.core.conditioning.spec import ConditionSpec
 from ornstein.core.evaluation import Judged, Learned, MetricSpec, Report, evaluate, metrics
-from ornstein.core.evaluation.pictures import as_pixels, png
-from ornstein.core.evaluation.report import number, standing
+from ornstein.core.evaluation.page import _pictures
+from ornstein.core.evaluation.pictures import as_pixels, pictures, png
+from ornstein.core.evaluation.report import Picture, number, standing
 from ornstein.core.evaluation.run import _real, jackknife
 from ornstein.core.evaluation.standard import class_accuracy, feature_metrics, memorisation, sliced_wasserstein
 from ornstein.core.modality import Item, Modality
@@ -378,6 +379,24 @@ def test_names_of_classes_and_notes_are_escaped_on_the_page(perfect, tmp_path):
     assert "&lt;b&gt;5 &lt; 6&lt;/b&gt;" in page
 
 
+def test_a_view_stands_on_the_page_as_it_is_and_a_modality_without_pictures_may_have_one(tmp_path):
+    class Viewed(Points):
+        def view(self, samples):
+            return f"<canvas data-n={len(samples)}></canvas><script>1 &lt; 2</script>"
+
+    class Bare(Points):
+        render = Modality.render
+
+    columns = {name: Judged([np.zeros(6)] * n, [{"kind": 0}] * n, ["x"] * n) for name, n in (("ours", 30), ("real", 5))}
+    shown = pictures(Viewed(), columns, (), columns["real"])
+    assert [p.html.split(">")[0] for p in shown if p.html] == ["<canvas data-n=12", "<canvas data-n=5"]
+    assert sum(bool(p.png) for p in shown) == 2
+    assert pictures(Bare(), columns, (), columns["real"]) == []
+    html = _pictures([Picture("a < b", html="<canvas></canvas>"), Picture("still", b"png")])
+    assert "<figure><canvas></canvas><figcaption>a &lt; b</figcaption></figure>" in html
+    assert html.count("<img") == 1
+
+
 def report_text(report: Report) -> str:
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(report.table())
@@ -395,7 +414,7 @@ def test_the_table_fits_80_columns(perfect):
 @pytest.mark.parametrize(
     ("value", "spread", "text"),
     [(0.8734, 0.0312, "0.87 ± 0.03"), (0.05, 0.0113, "0.050 ± 0.011"), (13.51, 0.7, "13.5 ± 0.7"), (1, 0, "1 ± 0"),
-     (-0.0015, 0.0029, "-0.002 ± 0.003"), (1234.5, 35.0, "1234 ± 35")],
+     (-0.0015, 0.0029, "-0.002 ± 0.003"), (1234.5, 35.0, "1234 ± 35"), (0.5, 1e-17, "0.5 ± 0")],
 )  # fmt: skip
 def test_numbers_show_the_digits_that_their_spread_allows(value, spread, text):
     assert number({"value": value, "spread": spread}) == text

@@ -1,6 +1,7 @@
 from collections import Counter
 from itertools import islice
 
+import numpy as np
 import pytest
 import torch
 from ornstein.core.training.batches import Encoder, HeldOut, Stream
@@ -35,6 +36,36 @@ def test_processes_share_the_batch_of_one():
 def test_a_stream_goes_on_from_any_position():
     whole = list(islice(Stream(items=7, batch_size=3, seed=3), 9))
     assert list(islice(Stream(items=7, batch_size=3, seed=3, position=lambda: 5), 4)) == whole[5:]
+
+
+def test_batches_are_of_like_costs_and_an_epoch_still_holds_each_item_once():
+    """Sizes 0..9 mixed: batches waste at most a few tokens; a stretch of 16 batches of 4 holds what the permutations hold."""
+    costs = [i % 10 for i in range(64)]
+    stream = Stream(items=64, batch_size=4, seed=1, costs=costs)
+    orders = list(islice(stream, 48))
+    for epoch in range(3):
+        assert sorted(i for o in orders[16 * epoch : 16 * epoch + 16] for i in o.items) == list(range(64))
+    spread = [max(costs[i] for i in o.items) - min(costs[i] for i in o.items) for o in orders]
+    assert max(spread) <= 2
+    means = [sum(costs[i] for i in o.items) for o in orders[:16]]
+    assert means != sorted(means)  # nor do small ones come first
+    assert [o.number for o in orders] == list(range(48))
+
+
+def test_batches_of_like_costs_are_divided_among_processes_and_go_on_where_they_stood():
+    costs = [i % 5 for i in range(30)]
+    whole = list(islice(Stream(30, 6, 3, costs=costs), 40))
+    halves = [list(islice(Stream(30, 3, 3, rank, 2, costs=costs), 40)) for rank in range(2)]
+    assert [a.items + b.items for a, b in zip(*halves, strict=True)] == [o.items for o in whole]
+    assert list(islice(Stream(30, 6, 3, position=lambda: 21, costs=costs), 19)) == whole[21:]
+
+
+def test_the_place_in_a_batch_of_like_costs_says_nothing_of_the_cost():
+    """Times are spread over the places: sorted batches would tie the noise level to the size."""
+    costs = list(range(64))
+    orders = islice(Stream(64, 8, 2, costs=costs), 160)
+    ranks = np.array([np.argsort(np.argsort([costs[i] for i in o.items])) for o in orders])
+    assert np.abs(ranks.mean(0) - 3.5).max() < 0.8  # standard error 0.18
 
 
 def test_held_out_items_come_once_over_all_processes_with_places_of_their_own():

@@ -10,7 +10,6 @@ from ornstein.modalities.molecule import conformers, geometry
 from ornstein.modalities.molecule.floors import Elements, grown, molecule_floor, placed
 from ornstein.modalities.molecule.given import pasted
 from ornstein.modalities.molecule.graph import Graph
-from ornstein.modalities.molecule.memory import nearer_share
 from ornstein.modalities.molecule.regress import Regressor, coulomb_spectrum, median_of_size
 from ornstein.modalities.molecule.stability import stable_by_valency
 from ornstein.modalities.molecule.tasks import Conformers, Scaffold
@@ -74,18 +73,6 @@ def test_total_variation_of_types():
     nitro = graph("C[N+](=O)[O-]")
     assert len(set(geometry.atom_types(nitro).tolist())) == 5  # C, N+, O, O-, H
     assert len(set(geometry.bond_types(nitro).tolist())) == 4
-
-
-# Memory.
-
-
-def test_copies_are_always_nearer_and_held_out_molecules_half_the_time():
-    held = np.array([0.0, 1.0, 2.0, 3.0])
-    assert nearer_share(held, held) == 0.5
-    assert nearer_share(np.array([-1.0, -1.0]), held) == 1
-    assert nearer_share(np.array([9.0]), held) == 0
-    assert nearer_share(np.array([1.5]), held) == 0.5
-    assert nearer_share(np.array([0.0]), held) == pytest.approx(1 - 0.5 / 4)
 
 
 # Regression.

@@ -59,16 +59,6 @@ def test_marginal_wasserstein_is_the_shift_in_deviations_and_equals_scipy():
     assert len(statistics.marginals(torch.from_numpy(y))[0]) == 999
 
 
-def test_nearer_share_is_half_for_equals_and_one_for_copies():
-    draw = torch.Generator().manual_seed(0)
-    a, b = torch.rand(4000, generator=draw), torch.rand(3000, generator=draw)
-    assert statistics.nearer_share(a, b) == pytest.approx(0.5, abs=0.03)
-    assert statistics.nearer_share(torch.zeros(10), b + 0.01) == 1.0
-    assert statistics.nearer_share(torch.ones(7), torch.ones(3)) == 0.5
-    by_hand = (a[:50, None] < b[:40]).double().mean() + 0.5 * (a[:50, None] == b[:40]).double().mean()
-    assert statistics.nearer_share(a[:50], b[:40]) == pytest.approx(float(by_hand), abs=1e-12)
-
-
 def test_one_step_is_refused():
     with pytest.raises(ValueError, match=r"at least 2 steps are needed, found \(5, 1, 2\)"):
         statistics.autocorrelations(torch.zeros(5, 1, 2))

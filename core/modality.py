@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from .conditioning.spec import ConditionSpec
-from .state import Conditions, Encoded, Field, State
+from .state import Conditions, Encoded, Field, Known, State
 from .tasks import Task, Unconditional
 
 if TYPE_CHECKING:
@@ -165,8 +165,11 @@ class Modality(ABC):
         """A random variant of a training item."""
         return item
 
-    def couple(self, state: State, noise: State, mask: Tensor, rng: Rng) -> State:
-        """Turn or permute the noise within each sample, after the objective's `coupling`; the default keeps the draw."""
+    def couple(self, state: State, noise: State, mask: Tensor, known: Known | None, rng: Rng) -> State:
+        """Turn or permute the noise within each sample, after the objective's `coupling`; the default keeps the draw.
+
+        Given the known entries, the coupled noise must be as sampling draws it, where nothing is coupled.
+        """
         return noise
 
     def floor(

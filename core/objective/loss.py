@@ -153,7 +153,7 @@ class Objective(nn.Module):
             noise = self.coupling.couple(denoiser, encoded, noise, lambda number: drawn("again", number))
         if denoiser.modality is not None:
             coupling = rng.generator(seed, "train", step, "couple")
-            noise = denoiser.modality.couple(encoded.state, noise, encoded.mask, coupling)
+            noise = denoiser.modality.couple(encoded.state, noise, encoded.mask, encoded.known, coupling)
         return noise
 
     def forward(self, denoiser: Denoiser, encoded: Encoded, draw: Draw) -> Loss:

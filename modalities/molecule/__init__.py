@@ -15,7 +15,7 @@ from ornstein.core.parametrization import EDM
 from ornstein.core.processes import Gaussian, Masked
 from ornstein.core.schedules import Rectified
 from ornstein.core.sources import File, Row, Source
-from ornstein.core.state import CentreFree, Conditions, Encoded, Field, State
+from ornstein.core.state import CentreFree, Conditions, Encoded, Field, Known, State
 from ornstein.core.tasks import Task, Unconditional
 from torch import Tensor
 
@@ -58,8 +58,8 @@ class Molecules(Modality):
         largest: most atoms of a molecule; larger ones are bad items.
         fragments: what becomes of records of several molecules: `keep`, `largest`, or `refuse`.
         rotate: turn training molecules at random, since the network does not know that they can be turned.
-        align: permute and turn the noise of positions towards the data. Not for runs in which atoms or bonds are given and
-            positions are not (`conformers`, `substructure`): the noise of an atom would tell of its element.
+        align: permute and turn the noise of positions towards the data; where atoms or bonds are given it is only turned, where
+            positions are it is kept.
         position_scale: angstrom for each unit of model space; None: the standard deviation of the training positions.
         smarts: what the task `substructure` gives is a match of it; None: any connected part.
     """
@@ -255,12 +255,15 @@ class Molecules(Modality):
         centre = positions.mean(0)
         return replace(item, data=replace(item.data, positions=(positions - centre) @ turn.T + centre))
 
-    def couple(self, state: State, noise: State, mask: Tensor, rng: Rng) -> State:
-        """Where `align` is set, noise of positions that lies nearer to the data."""
+    def couple(self, state: State, noise: State, mask: Tensor, known: Known | None, rng: Rng) -> State:
+        """Where `align` is set, noise of positions that lies nearer to the data; see `coupling.aligned`."""
         if not self.align:
             return noise
         name = encoder.POSITIONS
-        return {**noise, name: aligned(state[name], noise[name], mask)}
+        given = {} if known is None else {field: bits.flatten(1).any(1) for field, bits in known.bits.items()}
+        none = torch.zeros(len(mask), dtype=torch.bool, device=mask.device)
+        some = torch.stack([none, *given.values()]).any(0)
+        return {**noise, name: aligned(state[name], noise[name], mask, ~some, ~given.get(name, none))}
 
     def cost(self, item: Item) -> int:
         """Number of atoms."""

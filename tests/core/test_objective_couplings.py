@@ -170,7 +170,7 @@ def test_all_gaussian_fields_of_a_sample_move_together_and_no_others():
 def test_the_modality_turns_the_noise_after_the_coupling():
     seen = []
 
-    def couple(state, noise, mask, rng):
+    def couple(state, noise, mask, known, rng):
         seen.append((noise["x"], float(rng.random())))
         return {"x": -noise["x"]}
 

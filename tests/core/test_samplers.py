@@ -25,6 +25,10 @@ from ornstein.core.samplers import (
     UniformGrid,
 )
 from ornstein.core.schedules import VE, VP, LinearBeta, Rectified, Schedule, Trigonometric
+from ornstein.core.verification import rules_of
+from ornstein.core.verification.orders import order_holds_at_another_fields_times
+from ornstein.core.verification.report import report
+from ornstein.core.verification.tables import Tried
 
 ENTRIES = registry.TABLE["sampler"]
 SCHEDULES = {name: registry.class_of("schedule", name)(**e.options) for name, e in registry.TABLE["schedule"].items()}
@@ -57,8 +61,10 @@ def test_variants_keep_every_rule(sampler, name):
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_tables_are_right_on_every_schedule(name):
+    """By every rule but the one that brings its schedules along."""
     for sampler in (Heun(), DPMpp(eta=1.0)):
-        verify(sampler, schedules=[SCHEDULES[name]]).raise_if_failed()
+        rules = [rule for rule in rules_of(sampler) if rule is not order_holds_at_another_fields_times]
+        report(sampler.describe(), rules, Tried(sampler, [SCHEDULES[name]])).raise_if_failed()
 
 
 @pytest.mark.parametrize("name", [name for name, preset in PRESETS.items() if isinstance(preset, TableSampler)])

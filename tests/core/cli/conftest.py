@@ -1,6 +1,7 @@
 """A tiny run of the digits, trained once for all tests of the command line."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,15 @@ def ornstein(capsys):
         return code, *capsys.readouterr()
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def short_extractors(monkeypatch):
+    """The networks that judge pictures are trained for some steps: what commands print and write does not hang on how well."""
+    from ornstein.modalities.image import evaluation
+
+    for name in ("CLASSIFIER", "AUTOENCODER"):
+        monkeypatch.setattr(evaluation, name, replace(getattr(evaluation, name), steps=10))
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import torch
 from ornstein.core.modality import Item
 from ornstein.core.rng import generator
 from ornstein.core.state import Condition
-from ornstein.modalities.molecule.coupling import aligned, nearest, rotation
+from ornstein.modalities.molecule.coupling import aligned, permuted, rotation
 from ornstein.modalities.molecule.given import Given
 from ornstein.modalities.molecule.sizes import Sizes
 from some_molecules import SMILES, fitted, graph, item
@@ -250,7 +250,7 @@ def test_a_turned_and_permuted_copy_is_brought_back():
     x -= x.mean(0)
     assert np.allclose(x @ turn() @ rotation(x @ turn(), x), x)
     order = RNG.permutation(8)
-    assert np.allclose(nearest(x, x[order]), x)
+    assert np.allclose(permuted(x, x[order]), x)
     mirrored = rotation(x * [-1, 1, 1], x)
     assert np.isclose(np.linalg.det(mirrored), 1.0)
 
@@ -261,12 +261,16 @@ def test_noise_is_brought_nearer_and_stays_what_it_is():
     x0, eps = (torch.randn(4, 9, 3, generator=source) * mask[..., None] for _ in range(2))
     x0, eps = (x - x.sum(1, keepdim=True) / mask.sum(1)[:, None, None] * mask[..., None] for x in (x0, eps))
     eps[3] += 0.5 * mask[3][:, None]  # the frame of given atoms
-    near = aligned(x0, eps, mask)
+    turn = torch.tensor([True, True, True, False])
+    near = aligned(x0, eps, mask, torch.ones(4, dtype=torch.bool), turn)
     cost = [((x0 - e) ** 2).sum((1, 2)) for e in (eps, near)]
     assert (cost[1] <= cost[0] + 1e-4).all()
     assert cost[1][0] < 0.7 * cost[0][0]
     lengths = [e[0].norm(dim=1).sort().values for e in (eps, near)]
     assert torch.allclose(*lengths, atol=1e-5)
+    kept = aligned(x0, eps, mask, torch.zeros(4, dtype=torch.bool), turn)  # turned alone: each atom keeps its own
+    assert torch.allclose(kept[0] @ kept[0].T, eps[0] @ eps[0].T, atol=1e-4)
+    assert not torch.allclose(near[0] @ near[0].T, eps[0] @ eps[0].T, atol=1e-4)
     assert not near[~mask].any()
     assert torch.equal(near[3], eps[3])
     assert near.sum(1)[:3].abs().max() < 1e-4
@@ -278,10 +282,21 @@ def test_align_moves_the_noise_of_positions_alone():
     f = modality.fields[0]
     noise = {name: x.clone() for name, x in batch.state.items()}
     noise["positions"] = f.space.project(torch.randn(batch.state["positions"].shape), batch.mask)
-    coupled = modality.couple(batch.state, noise, batch.mask, generator(0))
+    coupled = modality.couple(batch.state, noise, batch.mask, None, generator(0))
     assert not torch.equal(coupled["positions"], noise["positions"])
     assert coupled["atoms"] is noise["atoms"]
-    assert fitted().couple(batch.state, noise, batch.mask, generator(0)) is noise
+    assert fitted().couple(batch.state, noise, batch.mask, None, generator(0)) is noise
+
+
+def test_align_turns_the_noise_of_conformers_as_a_whole_and_keeps_that_of_given_places():
+    modality = fitted(align=True)
+    poses = [modality.tasks()[task].pose(item("OCC1CO1"), generator(1)) for task in ("conformers", "scaffold")]
+    batch = modality.encode([posed for posed, _ in poses], [given for _, given in poses], generator(0))
+    noise = torch.randn(batch.state["positions"].shape)
+    near = modality.couple(batch.state, {**batch.state, "positions": noise}, batch.mask, batch.known, generator(0))
+    assert torch.allclose(near["positions"][0] @ near["positions"][0].T, noise[0] @ noise[0].T, atol=1e-4)
+    assert not torch.allclose(near["positions"][0], noise[0], atol=1e-2)
+    assert torch.equal(near["positions"][1], noise[1])
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,9 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 FAST := not slow and not gpu and not benchmark_ratio
+# A process per core; who is done first takes over half of what another has left.
+WORKERS ?= auto
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 RUN := runs/image/latest
 
 .DEFAULT_GOAL := help
@@ -14,7 +17,7 @@ RUN := runs/image/latest
 
 help:
 	@echo "make demo      train on real digits, sample, evaluate (minutes on 2 cores)"
-	@echo "make test      the fast tests"
+	@echo "make test      the fast tests, in one process per core; WORKERS=0: all in one"
 	@echo "make test-all  every test but the ratios of times"
 	@echo "make bench     ratios of times against plain PyTorch and peers; run it on a quiet machine"
 	@echo "make faults    plant 50 faults in the mathematics, one by one, and see the tests notice (a quarter of an hour)"
@@ -41,10 +44,10 @@ demo: $(VENV)/.installed-image
 	@echo "report:   $(RUN)/evaluation/report.html"
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "$(FAST)"
+	$(PYTEST) -m "$(FAST)"
 
 test-all: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "not benchmark_ratio"
+	$(PYTEST) -m "not benchmark_ratio"
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m benchmark_ratio -s tests/benchmarks

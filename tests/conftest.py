@@ -7,7 +7,9 @@ import pytest
 from hypothesis import settings
 
 # Tensors of tests are small: more threads gain little, and on a busy machine they wait for each other many times longer.
-# Set before torch is imported; processes that tests start inherit it.
+# Set before torch is imported; processes that tests start inherit it. Of several workers each has one, whatever is set outside.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The same examples on every run, and no bound on their time: a slow machine is not a fault.

@@ -12,7 +12,7 @@ from scipy.special import ndtri
 
 from .lines import interpolated
 
-Scale = Literal["minmax", "standard", "robust", "instance_standard", "instance_mean", "line"]
+Scale = Literal["minmax", "standard", "robust", "instance_standard", "instance_mean", "instance_level", "line"]
 Transform = Literal["none", "log", "quantile"]
 _MOST = 2_000_000  # steps of which medians and quantiles are taken
 _CHUNK = 1024
@@ -28,7 +28,8 @@ class Scaling:
     Args:
         scale: `minmax` to [-1, 1], `standard` (mean and standard deviation) and `robust` (median, interquartile range / 1.349)
             of the training data; `instance_standard` and `instance_mean` (0, mean of |g|) of what is given of each item, or
-            of all of an item of which nothing is given; `line`: offset is the straight line between what is given of each item,
+            of all of an item of which nothing is given; `instance_level` (its mean, and the standard deviation of training items around
+            theirs); `line`: offset is the straight line between what is given of each item,
             which the model is told, and scale the standard deviation of g of what such lines leave of training items that are
             half hidden.
         transform: g: `none`; `log`, sign(v) log(1 + |v| / m), m the median of |v| that is not 0; `quantile`, training
@@ -104,6 +105,8 @@ class Scaling:
         values = np.where(seen, values, 0.0)
         if self.scale == "instance_mean":
             offset, scale = np.zeros(n.shape), np.abs(values).sum(-2) / n
+        elif self.scale == "instance_level":
+            offset, scale = values.sum(-2) / n, np.broadcast_to(self.arrays["scale"], n.shape)
         else:
             offset = values.sum(-2) / n
             scale = np.sqrt((np.where(seen, values - offset[..., None, :], 0.0) ** 2).sum(-2) / n)
@@ -155,6 +158,9 @@ class Scaling:
             return middle, np.where(spread > 0, spread, _quietly(np.nanstd, g))
         if self.scale == "instance_mean":
             return np.zeros(g.shape[-1]), _quietly(np.nanmean, np.abs(g))
+        if self.scale == "instance_level":
+            around = [_quietly(np.nanvar, self.apply(x)) for x in values[:: max(1, len(values) // _BANK)]]
+            return _quietly(np.nanmean, g), np.sqrt(_quietly(np.nanmean, np.stack(around)))
         return _quietly(np.nanmean, g), _quietly(np.nanstd, g)
 
     def _fit_quantiles(self, some: np.ndarray) -> None:

@@ -9,7 +9,7 @@ from ornstein.core.modality import Item
 from ornstein.modalities.timeseries import Series, TimeSeries
 
 RNG = np.random.default_rng(0)
-SCALES = ["minmax", "standard", "robust", "instance_standard", "instance_mean", "line"]
+SCALES = ["minmax", "standard", "robust", "instance_standard", "instance_mean", "instance_level", "line"]
 
 
 def series(steps=24, channels=3, seed=0, gaps=False, **more):
@@ -61,6 +61,9 @@ def test_scales_mean_what_they_say():
     torch.testing.assert_close(own.std(1, correction=0), torch.ones(50, 3).double(), atol=1e-5, rtol=0)
     own = fitted(given, scale="instance_mean").encode(given, None, RNG).state["series"].double()
     torch.testing.assert_close(own.abs().mean(1), torch.ones(50, 3).double(), atol=1e-5, rtol=0)
+    own = fitted(given, scale="instance_level").encode(given, None, RNG).state["series"].double()
+    torch.testing.assert_close(own.mean(1), torch.zeros(50, 3).double(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(own.var(1, correction=0).mean(0), torch.ones(3).double(), atol=1e-5, rtol=0)
 
 
 def test_the_quantile_transform_gives_normal_scores():

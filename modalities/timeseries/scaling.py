@@ -28,10 +28,9 @@ class Scaling:
     Args:
         scale: `minmax` to [-1, 1], `standard` (mean and standard deviation) and `robust` (median, interquartile range / 1.349)
             of the training data; `instance_standard` and `instance_mean` (0, mean of |g|) of what is given of each item, or
-            of all of an item of which nothing is given; `instance_level` (its mean, and the standard deviation of training items around
-            theirs); `line`: offset is the straight line between what is given of each item,
-            which the model is told, and scale the standard deviation of g of what such lines leave of training items that are
-            half hidden.
+            of all of an item of which nothing is given; `instance_level`: its mean, and the standard deviation of training
+            items around theirs; `line`: offset is the straight line between what is given of each item, which the model is
+            told, and scale the standard deviation of g of what such lines leave of training items that are half hidden.
         transform: g: `none`; `log`, sign(v) log(1 + |v| / m), m the median of |v| that is not 0; `quantile`, training
             quantiles to those of a standard normal, straight between 129 of them and beyond the ends.
     """

@@ -58,7 +58,7 @@ def test_every_grid_serves_every_schedule_with_any_number_of_steps(name, schedul
         (BetaGrid(variable="sigma"), lambda s: beta_distribution.cdf((s - 0.002) / (s[0] - 0.002), 0.6, 0.6)),
         (BetaGrid(0.5, 2.0, "log_snr"), lambda s: beta_distribution.cdf(np.log(s / 0.002) / np.log(s[0] / 0.002), 0.5, 2.0)),
     ],
-    ids=str,
+    ids=lambda x: str(x) if isinstance(x, Grid) else "law",  # of a function str tells where it lies in memory
 )  # fmt: skip
 def test_grids_in_noise_are_spaced_as_they_say(grid, law):
     """Equal steps of the law's variable between sigma_max, or what the schedule reaches of it, and sigma_min."""

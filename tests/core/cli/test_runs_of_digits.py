@@ -136,7 +136,7 @@ def test_an_earlier_step_can_be_exported(ornstein, trained, tmp_path):
         (["--sampler", "hein"], "heun"),
         (["--steps", "0"], "at least 1"),
         (["-n", "0"], "at least 1"),
-        (["--task", "inpaint"], "go together"),
+        (["--task", "inpaint"], "--given goes with --task or --strength"),
         (["--task", "inpant", "--given", "x.png"], "inpaint"),
         (["--task", "inpaint", "--given", "x.png"], "does not exist"),
         (["backbone.width=3"], "trained already"),

@@ -137,6 +137,7 @@ def test_an_earlier_step_can_be_exported(ornstein, trained, tmp_path):
         (["--steps", "0"], "at least 1"),
         (["-n", "0"], "at least 1"),
         (["--task", "inpaint"], "--given goes with --task or --strength"),
+        (["--strength", "0.5"], "--given goes with --task or --strength"),
         (["--task", "inpant", "--given", "x.png"], "inpaint"),
         (["--task", "inpaint", "--given", "x.png"], "does not exist"),
         (["backbone.width=3"], "trained already"),
@@ -150,6 +151,22 @@ def test_what_cannot_be_sampled_is_told(ornstein, trained, tmp_path, line, said)
     assert said in err
     assert "Traceback" not in out + err
     assert not list(tmp_path.iterdir())
+
+
+def test_variations_of_a_given_picture_are_nearer_to_it_the_less_it_is_noised(ornstein, trained, tmp_path):
+    from PIL import Image
+
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    far = []
+    for strength in ("0.05", "0.9"):
+        asked = ("--given", tmp_path / "a.png", "--strength", strength, "-n", "3", "--out", tmp_path / strength)
+        assert ornstein("sample", trained / "image/latest", *asked)[0] == 0
+        made = [np.asarray(Image.open(p), float) for p in (tmp_path / strength).glob("0*.png")]
+        assert len(made) == 3
+        far.append(np.mean([np.abs(x - pixels).mean() for x in made]))
+        assert json.loads((tmp_path / strength / "provenance.json").read_text())["strength"] == float(strength)
+    assert far[0] < 0.5 * far[1]
 
 
 def test_what_is_given_is_exact_in_the_written_file(ornstein, trained, tmp_path):

@@ -229,6 +229,7 @@ TABLE: dict[str, dict[str, Entry]] = {
         "confidence": Entry(
             f"{_M}.Confidence", "masked entries, the most confident first, as many as the schedule says"
         ),
+        "remasking": Entry(f"{_M}.Remasking", "each entry by itself; what was revealed is masked again at a rate"),
         "entropy_bound": Entry(f"{_M}.EntropyBound", "masked entries, as many as are nearly independent"),
     },
     "tokens": {
@@ -261,6 +262,9 @@ TABLE: dict[str, dict[str, Entry]] = {
     },
     "backbone": {
         "dit": Entry("ornstein.core.backbones.dit.DiT", "diffusion transformer over any tokens"),
+        "perceiver": Entry(
+            "ornstein.core.backbones.perceiver.Perceiver", "tokens that talk through latent ones: cost linear in their number"
+        ),
     },
 }
 

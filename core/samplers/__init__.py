@@ -24,7 +24,7 @@ from .grids import (
 )
 from .langevin import PredictorCorrector
 from .learned_variance import LearnedDDPM
-from .moves import Ancestral, Confidence, EntropyBound, Move, Ordered, TauLeaping
+from .moves import Ancestral, Confidence, EntropyBound, Move, Ordered, Remasking, TauLeaping
 from .plan import Coefficients, Curve, Plan, Row, Stage
 from .pndm import PNDM
 from .reverse_sde import ReverseSDE
@@ -76,6 +76,7 @@ __all__ = [
     "Midpoint",
     "Move",
     "Ordered",
+    "Remasking",
     "Plan",
     "PredictorCorrector",
     "Pyramid",

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..posterior import Categorical, View
 from ..processes import CategoricalProcess, Masked
-from ..processes.categorical import draw
+from ..processes.categorical import TINY, draw
 from ..state import Field
 
 # Scores closer than this count as equal, and the entry's own uniform decides: rounding, which differs between batches, must not.
@@ -89,7 +89,7 @@ class Ancestral(Move):
         open: Tensor,
     ) -> Tensor:
         """The process's own move."""
-        return process.move(f, x, t, s, view if self.temperature == 1 else _sharpened(view, self.temperature), noise)
+        return process.move(f, x, t, s, _sharpened(view, self.temperature), noise)
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,59 @@ class TauLeaping(Move):
         leaves = noise[..., 0] < -torch.expm1((s - t) * rate)
         leapt = torch.where(leaves, draw(to, noise[..., 1]), x)
         return torch.where((s < t) & (s > 0), leapt, process.move(f, x, t, s, view, noise))
+
+
+@dataclass(frozen=True)
+class Remasking(Move):
+    """As `Ancestral`, and what was revealed is masked again at a rate, so that an early mistake does not stand.
+
+    Down from t to s, an entry that is not masked becomes so with probability beta, and one that is masked is revealed with
+
+        (alpha_s - (1 - beta) alpha_t) / (1 - alpha_t),   beta = min(1 - exp(-rate (alpha_s - alpha_t)), (1 - alpha_s) / alpha_t),
+
+    which keeps the share alpha of entries that are not masked, whatever the rate. Near s = 0 nothing is masked again.
+
+    Args:
+        rate: how many times an entry is masked again on average while alpha goes from 0 to 1, but for the bound on beta; 0 is
+            `Ancestral`.
+        temperature: of the posterior, as that of `Ancestral`.
+
+    Source: Wang et al. 2025, arXiv:2503.00307, equation 6; the rate: Campbell et al. 2024, arXiv:2402.04997, section 3.2, where it
+    is called eta.
+    """
+
+    rate: float = 10.0
+    temperature: float = 1.0
+
+    serves = (Masked,)
+
+    def __post_init__(self) -> None:
+        for name, value in (("rate", self.rate), ("temperature", self.temperature)):
+            if not 0 <= value < float("inf"):
+                raise ValueError(f"Remasking: {name} must be a number of at least 0, found {value}")
+
+    def __call__(
+        self,
+        f: Field,
+        process: CategoricalProcess,
+        x: Tensor,
+        t: Tensor,
+        s: Tensor,
+        view: View,
+        noise: Tensor,
+        open: Tensor,
+    ) -> Tensor:
+        """Entries revealed and masked again; forward noising is the process's."""
+        assert isinstance(process, Masked)  # as `check` has found
+        view = _sharpened(view, self.temperature)
+        alpha_t, alpha_s = process.schedule.alpha(t), process.schedule.alpha(s)
+        most = (1 - alpha_s) / alpha_t.clamp(min=TINY)
+        beta = torch.minimum(-torch.expm1(-self.rate * (alpha_s - alpha_t)), most)
+        reveal = (alpha_s - (1 - beta) * alpha_t) / (1 - alpha_t).clamp(min=TINY)
+        u, masked = noise[..., 0], x == f.channels
+        shown = torch.where(u < reveal, draw(view.probs, noise[..., 1]), f.channels)
+        down = torch.where(masked, shown, torch.where(u < beta, f.channels, x))
+        return torch.where(s < t, down, process.move(f, x, t, s, view, noise))
 
 
 class Ordered(Move):
@@ -234,6 +287,8 @@ class EntropyBound(Ordered):
 def _sharpened(view: View, temperature: float) -> Categorical:
     """The view at a temperature."""
     assert isinstance(view, Categorical)
+    if temperature == 1:
+        return view
     below = view.logits - view.logits.amax(-1, keepdim=True)
     return Categorical(torch.where(below < 0, below / temperature, below))  # at 0: minus infinity below the largest
 

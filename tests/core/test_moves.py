@@ -1,5 +1,6 @@
 """How categorical fields are un-noised: laws, orders of revealing, and what every move must keep."""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -21,6 +22,7 @@ from ornstein.core.samplers import (
     EntropyBound,
     Heun,
     Pyramid,
+    Remasking,
     Sampler,
     TauLeaping,
     run,
@@ -35,6 +37,7 @@ SERVES = {
     TauLeaping(): (Masked, Uniform),
     Confidence(): (Masked,),
     EntropyBound(): (Masked,),
+    Remasking(): (Masked,),
 }
 MOVES = list(SERVES)
 SCHEDULES = [Rectified(), Trigonometric()]
@@ -151,6 +154,69 @@ def test_the_masks_that_leaps_leave_are_those_of_frozen_rates(schedule):
         left *= math.exp(float(schedule.d_alpha(t) / (1 - schedule.alpha(t))) / steps)
         assert float(shares[round((i - 1) / steps, 6)].double().mean()) == pytest.approx(left, abs=0.007)
     assert not shares[0.0].any()  # the last step is ancestral
+
+
+# Masking again
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize("rate", [0.0, 2.0, 20.0, 1e6])
+def test_masking_again_keeps_the_share_of_masks_and_the_law_of_a_token(schedule, rate):
+    """Whatever the rate, in any number of steps, by counting at every step."""
+    n, shares = 100_000, {}
+    world = FiniteSet(torch.arange(K)[:, None], P, process=Masked(schedule))
+    x = drawn(
+        world, Remasking(rate), 5, n, hooks=[lambda p: shares.update({p.time: (p.state["tokens"] == K).double().mean()})]
+    )
+    for s, share in shares.items():
+        assert float(share) == pytest.approx(1 - float(schedule.alpha(at(s))), abs=0.008)
+    torch.testing.assert_close(torch.bincount(x.flatten(), minlength=K).double() / n, P, rtol=0, atol=0.008)
+
+
+def test_without_a_rate_nothing_is_masked_again():
+    g = torch.Generator().manual_seed(0)
+    x, u = torch.randint(K + 1, (4, 500), generator=g), torch.rand(4, 500, 2, generator=g)
+    view = Categorical(torch.randn(4, 500, K, generator=g))
+    for temperature in (0.5, 1.0):
+        assert torch.equal(
+            call(Remasking(0.0, temperature), x, view, 0.6, 0.4, u), call(Ancestral(temperature), x, view, 0.6, 0.4, u)
+        )
+
+
+@pytest.mark.parametrize("rate", [1.0, 3.0, 1e6])
+def test_the_share_that_is_masked_again_is_that_of_its_rate_up_to_the_bound(rate):
+    """Nothing masked before: beta are masked after, and the others keep their class."""
+    n, t, s = 200_000, 0.6, 0.4
+    x, u = torch.arange(n)[None] % K, torch.rand(1, n, 2, generator=torch.Generator().manual_seed(0))
+    out = call(Remasking(rate), x, Categorical(torch.zeros(1, n, K)), t, s, u)
+    beta = min(1 - math.exp(-rate * (t - s)), s / (1 - t))
+    assert float((out == K).double().mean()) == pytest.approx(beta, abs=0.005)
+    assert torch.equal(out[out != K], x[out != K])
+    assert not (call(Remasking(rate), x, Categorical(torch.zeros(1, n, K)), t, 0.0, u) == K).any()
+
+
+def test_masking_again_mends_what_was_drawn_before_the_network_knew_better():
+    """A network that knows nothing down to t = 1/2 and everything below: a third of the tokens is wrong where nothing is mended."""
+    n, steps, g = 20_000, 20, torch.Generator().manual_seed(0)
+    early, late = Categorical(torch.zeros(1, n, K)), Categorical(torch.tensor([0.0, -1e9, -1e9]).expand(1, n, K))
+    wrong = {}
+    for move in (Ancestral(), Remasking(2.0), Remasking(20.0)):
+        x = torch.full((1, n), K)
+        for i in range(steps, 0, -1):
+            view = early if i > steps // 2 else late
+            x = call(move, x, view, i / steps, (i - 1) / steps, torch.rand(1, n, 2, generator=g))
+        wrong[move] = float((x != 0).double().mean())
+    assert wrong[Ancestral()] == pytest.approx(1 / 3, abs=0.02)
+    times = [i / steps for i in range(steps // 2, -1, -1)]
+    for rate in (2.0, 20.0):
+        kept = math.prod(1 - min(1 - math.exp(-rate / steps), s / (1 - t)) for t, s in itertools.pairwise(times))
+        assert wrong[Remasking(rate)] == pytest.approx(kept / 3, abs=0.01)
+
+
+@pytest.mark.parametrize("fault", [{"rate": -1.0}, {"rate": math.inf}, {"temperature": -0.1}, {"rate": math.nan}])
+def test_masking_again_refuses_what_is_no_rate_and_no_temperature(fault):
+    with pytest.raises(ValueError, match=next(iter(fault))):
+        Remasking(**fault)
 
 
 # The order of revealing

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from . import autopilot, conformance, guidance, processes, samplers, schedules
     from .checkpoint import load, save
     from .denoiser import Denoiser, NeuralDenoiser
+    from .inversion import interpolate, invert
     from .objective import Objective
     from .sampling import sample
     from .verification import verify
@@ -20,6 +21,8 @@ _NAMES = {
     "load": "checkpoint",
     "save": "checkpoint",
     "sample": "sampling",
+    "interpolate": "inversion",
+    "invert": "inversion",
     "verify": "verification",
     "Denoiser": "denoiser",
     "NeuralDenoiser": "denoiser",
@@ -34,6 +37,8 @@ __all__ = [
     "autopilot",
     "conformance",
     "guidance",
+    "interpolate",
+    "invert",
     "load",
     "processes",
     "sample",

@@ -76,7 +76,7 @@ def sample(
     if strength is not None:
         sampler = _from(sampler, strength, given)
     total = n * (1 if given is None else len(given))
-    with _prepared(denoiser, precision) as (device, dtype), _bar(progress, total) as advance:
+    with prepared(denoiser, precision) as (device, dtype), _bar(progress, total) as advance:
 
         def draw(encoded: Encoded, index: torch.Tensor, seed: int) -> list[Sample]:
             out: list[Sample] = []
@@ -183,7 +183,7 @@ def _pose(
 
 
 @contextmanager
-def _prepared(denoiser: Denoiser, precision: str) -> Iterator[tuple[torch.device, torch.dtype]]:
+def prepared(denoiser: Denoiser, precision: str) -> Iterator[tuple[torch.device, torch.dtype]]:
     """Evaluation mode and precision, put back afterwards."""
     parameter = next(denoiser.parameters(), torch.empty(0))
     device, dtype, half = parameter.device, parameter.dtype, PRECISIONS[precision]

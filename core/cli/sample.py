@@ -13,7 +13,9 @@ from .asked import conditions
 from .words import UsageError, choose
 
 if TYPE_CHECKING:
+    from ..denoiser import Denoiser
     from ..modality import Item, Modality, Sample
+    from ..samplers import Sampler
 
 RECORD = "provenance.json"
 
@@ -47,6 +49,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="vary the given items: begin with them, noised to this time in (0, 1]",
     )
     task.add_argument(
+        "--between",
+        action="store_true",
+        help="-n samples on the way from each given item to the next, by inversion; needs a sampler that draws no noise",
+    )
+    task.add_argument(
         "--given", type=Path, metavar="PATH", help="files of the given items: one, a folder, a zip or a table of them"
     )
     task.add_argument(
@@ -67,24 +74,27 @@ def run(args: argparse.Namespace) -> int:
     modality = how.need_modality(denoiser, folder)
     recipe = how.recipe_under(folder, args, args.words, denoiser.conditions)
     guided, sampler = how.build(denoiser, recipe)
-    given = read_given(modality, args.given, args.task, args.strength)
-    known = read_known(modality, args.mask, given)
-    cond, n = conditions(denoiser.conditions, args.cond, args.n, len(given or [0]))
-    samples = sample(
-        guided,
-        sampler,
-        n,
-        cond,
-        args.seed,
-        task=args.task or "unconditional",
-        given=given,
-        known=known,
-        size=None if args.size is None else args.size[0] if len(args.size) == 1 else tuple(args.size),
-        strength=args.strength,
-        batch_size=args.batch_size,
-        progress=True,
-        precision=args.precision,
-    )
+    if args.between:
+        samples = _between(modality, guided, sampler, args)
+    else:
+        given = read_given(modality, args.given, args.task, args.strength)
+        known = read_known(modality, args.mask, given)
+        cond, n = conditions(denoiser.conditions, args.cond, args.n, len(given or [0]))
+        samples = sample(
+            guided,
+            sampler,
+            n,
+            cond,
+            args.seed,
+            task=args.task or "unconditional",
+            given=given,
+            known=known,
+            size=None if args.size is None else args.size[0] if len(args.size) == 1 else tuple(args.size),
+            strength=args.strength,
+            batch_size=args.batch_size,
+            progress=True,
+            precision=args.precision,
+        )
     out = args.out or folder / "samples"
     files = write(modality, samples, out)
     asked = {
@@ -95,6 +105,7 @@ def run(args: argparse.Namespace) -> int:
         "mask": args.mask,
         "size": args.size,
         "strength": args.strength,
+        "between": args.between or None,
     }
     made = {"seed": args.seed, "precision": args.precision, **recipe}
     if isinstance(sampler, TableSampler):
@@ -120,7 +131,11 @@ def read_given(
         return None
     if task is not None and task not in modality.tasks():
         raise LookupError(choose("task", task, modality.tasks()))
+    return _read(modality, path)
 
+
+def _read(modality: Modality, path: Path) -> list[Item]:
+    """All items of a file, a folder, a zip or a table; the first bad one is an error."""
     from ..sources import open_source, read_all
 
     rows = modality.rows(open_source(path, modality.extensions, "none").rows(), None)
@@ -128,6 +143,34 @@ def read_given(
     if bad:
         raise bad[0]
     return items
+
+
+def _between(modality: Modality, denoiser: Denoiser, sampler: Sampler, args: argparse.Namespace) -> list[Sample]:
+    """-n samples from each given item to the next.
+
+    Raises:
+        UsageError: fewer than two items, or an option that says something else of what is given.
+        BadItem: an item that cannot be read.
+    """
+    from itertools import pairwise
+
+    from ..inversion import interpolate
+
+    others = ("task", "strength", "mask", "size")
+    named = [f"--{name}" for name in others if getattr(args, name) is not None] + ["--cond"] * bool(args.cond)
+    if named:
+        raise UsageError(f"--between goes with --given and -n; {', '.join(named)} has no meaning there")
+    items = [] if args.given is None else _read(modality, args.given)
+    if len(items) < 2:
+        raise UsageError(
+            f"--between leads from one given item to the next: --given must hold 2 or more, found {len(items)}"
+        )
+    shares = [(k + 1) / (args.n + 1) for k in range(args.n)]
+    ways = (
+        interpolate(denoiser, *ends, sampler, shares, seed=args.seed, precision=args.precision)
+        for ends in pairwise(items)
+    )
+    return [made for way in ways for made in way]
 
 
 def read_known(modality: Modality, path: Path | None, given: Sequence[Item] | None) -> list[Any] | None:

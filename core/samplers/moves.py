@@ -135,8 +135,8 @@ class Remasking(Move):
             `Ancestral`.
         temperature: of the posterior, as that of `Ancestral`.
 
-    Source: Wang et al. 2025, arXiv:2503.00307, equation 6; the rate: Campbell et al. 2024, arXiv:2402.04997, section 3.2, where it
-    is called eta.
+    Source: Wang et al. 2025, arXiv:2503.00307, equation 6; the rate: Campbell et al. 2024, arXiv:2402.04997, section 3.2, where
+    it is called eta.
     """
 
     rate: float = 10.0

@@ -138,6 +138,8 @@ def test_an_earlier_step_can_be_exported(ornstein, trained, tmp_path):
         (["-n", "0"], "at least 1"),
         (["--task", "inpaint"], "--given goes with --task or --strength"),
         (["--strength", "0.5"], "--given goes with --task or --strength"),
+        (["--between"], "2 or more, found 0"),
+        (["--between", "--strength", "0.5", "--cond", "label=1"], "--strength, --cond has no meaning"),
         (["--task", "inpant", "--given", "x.png"], "inpaint"),
         (["--task", "inpaint", "--given", "x.png"], "does not exist"),
         (["backbone.width=3"], "trained already"),
@@ -167,6 +169,28 @@ def test_variations_of_a_given_picture_are_nearer_to_it_the_less_it_is_noised(or
         far.append(np.mean([np.abs(x - pixels).mean() for x in made]))
         assert json.loads((tmp_path / strength / "provenance.json").read_text())["strength"] == float(strength)
     assert far[0] < 0.5 * far[1]
+
+
+def test_between_two_pictures_lie_pictures_that_go_from_one_to_the_other(ornstein, trained, tmp_path):
+    from PIL import Image
+
+    (tmp_path / "given").mkdir()
+    ends = np.random.default_rng(0).integers(0, 256, (2, 8, 8), dtype=np.uint8)
+    for name, pixels in zip("ab", ends, strict=True):
+        Image.fromarray(pixels).save(tmp_path / f"given/{name}.png")
+    line = ["--between", "--given", tmp_path / "given", "-n", "3", "--sampler", "heun", "--steps", "40"]
+    assert ornstein("sample", trained / "image/latest", *line, "--out", tmp_path / "out")[0] == 0
+    made = [np.asarray(Image.open(p), float) for p in sorted((tmp_path / "out").glob("0*.png"))]
+    from_first, from_second = ([np.abs(x - end).mean() for x in made] for end in ends)
+    assert from_first == sorted(from_first)
+    assert from_second == sorted(from_second, reverse=True)
+    assert from_first[0] < from_second[0]
+    assert from_first[2] > from_second[2]
+    assert json.loads((tmp_path / "out/provenance.json").read_text())["between"] is True
+    line = ["--between", "--given", tmp_path / "given", "--sampler", "ddpm"]
+    code, _, err = ornstein("sample", trained / "image/latest", *line, "--out", tmp_path / "none")
+    assert code == 1
+    assert "draws noise of its own" in err
 
 
 def test_what_is_given_is_exact_in_the_written_file(ornstein, trained, tmp_path):

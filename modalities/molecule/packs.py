@@ -14,7 +14,7 @@ import numpy as np
 from .formats import Record
 from .graph import AROMATIC, Graph, Hydrogens
 from .options import Options
-from .parsing import Molecule, Unfit, atomic_numbers, molecule
+from .parsing import Molecule, Unfit, molecule
 from .tags import values
 
 _ROUNDS = 4  # of neighbours that a key sees
@@ -141,8 +141,7 @@ _NOWHERE = np.zeros((0, 3))
 def _part(found: Molecule, options: Options) -> _Part:
     from rdkit import Chem
 
-    mol, count = found.mol, found.mol.GetNumAtoms()
-    charges = [0] * count if found.plain else [mol.GetAtomWithIdx(i).GetFormalCharge() for i in range(count)]
+    mol = found.mol
     matrix = Chem.GetAdjacencyMatrix(mol, useBO=True).ravel()
     entries = matrix.nonzero()[0]
     orders = resonant = matrix[entries]
@@ -151,7 +150,7 @@ def _part(found: Molecule, options: Options) -> _Part:
         # Without force the first matrix is given again.
         orders = Chem.GetAdjacencyMatrix(mol, useBO=True, force=True).ravel()[entries]
     positions = mol.GetConformer().GetPositions() if mol.GetNumConformers() else _NOWHERE
-    return _Part(atomic_numbers(mol), charges, entries, orders, resonant, positions)
+    return _Part(found.numbers, found.charges, entries, orders, resonant, positions)
 
 
 def _pack(

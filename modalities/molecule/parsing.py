@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 BOHR = 0.529177210903  # angstrom, CODATA 2018
 NONMETALS = frozenset((1, 2, 5, 6, 7, 8, 9, 10, 14, 15, 16, 17, 18, 32, 33, 34, 35, 36, 51, 52, 53, 54, 85, 86))
-_PLAIN = re.compile(r"[A-Za-z0-9()=#%:/\\-]+")  # SMILES of which no atom is charged, a radical, an isotope or a metal
+_ATOM = re.compile(r"\[[^\]]*\]|Br|Cl|[BCNOPSFIbcnops*]")  # of a SMILES, in the order in which RDKit numbers them
+_BRACKET = re.compile(r"\[([A-Z][a-z]?|[a-z])@{0,2}(?:H\d?)?(\+\d?|-\d?)?\]")
 _RARE_BOND = re.compile(r"[<>$~]")
 _CHARGE = re.compile(r"\bcharge\s*[=:]\s*([-+]?\d+)", re.IGNORECASE)
 _NOT_FINITE = re.compile(r"(?<![A-Za-z])[-+]?(nan|inf(inity)?)(?![A-Za-z])", re.IGNORECASE)
@@ -35,12 +36,13 @@ class Molecule(NamedTuple):
 
     Args:
         mol: aromatic as RDKit finds it, with a conformer where positions are read.
-        plain: whether it can be seen from its text that no atom is charged.
+        numbers, charges: atomic numbers and formal charges of the atoms.
         cut: whether it was one fragment of several.
     """
 
     mol: Chem.Mol
-    plain: bool
+    numbers: list[int]
+    charges: list[int]
     cut: bool
 
 
@@ -55,29 +57,69 @@ def molecule(record: Record, options: Options) -> Molecule:
     if record.kind == "bad":
         raise Unfit(record.text)
     mol = _READERS[record.kind](record)
-    plain, cut = record.kind == "smiles" and _PLAIN.fullmatch(record.text) is not None, False
-    if not plain:
+    told, cut = _told(record.text) if record.kind == "smiles" else None, False
+    if told is None:
         if record.kind != "smiles" or _RARE_BOND.search(record.text):
             _need_bonds(mol)
         mol, cut = _of_fragments(mol, options)
-        _need_plain_atoms(mol, options.strict)
+    if told is None or "[" in record.text:
+        _need_plain_atoms(mol, options.strict, told is not None)
     if options.representation == "graph" or (flat := _flat(mol)):
         if options.representation == "3d" and options.strict:
             raise Unfit(f"{flat}; 3D ones are needed, or modality.representation=graph")
         mol.RemoveAllConformers()
     if options.hydrogens != "implicit":
         mol = _with_hydrogens(mol, options)
-    elif not plain:  # of such SMILES RDKit makes no hydrogen an atom
+    elif told is None:
         mol = Chem.RemoveAllHs(mol) if 1 in atomic_numbers(mol) else mol
-    count, least = mol.GetNumAtoms(), 2 if options.strict else 1
+    count = mol.GetNumAtoms()
+    _need_size(count, options)
+    if mol.GetNumConformers():
+        _need_angstrom(mol)
+    if told is None:
+        return Molecule(mol, atomic_numbers(mol), [mol.GetAtomWithIdx(i).GetFormalCharge() for i in range(count)], cut)
+    numbers, charges = told
+    more = count - len(numbers)  # hydrogens, which come last
+    return Molecule(mol, numbers + [1] * more, charges + [0] * more, cut)
+
+
+def _need_size(count: int, options: Options) -> None:
+    least = 2 if options.strict else 1
     if count < least:
         what = "heavy atom" if options.hydrogens == "implicit" else "atom"
         raise Unfit(f"has {count} {what}{'s' * (count != 1)}; {least} are needed")
     if options.largest is not None and count > options.largest:
         raise Unfit(f"has {count} atoms, more than modality.largest={options.largest}")
-    if mol.GetNumConformers():
-        _need_angstrom(mol)
-    return Molecule(mol, plain, cut)
+
+
+def _told(text: str) -> tuple[list[int], list[int]] | None:
+    """Atomic numbers and formal charges as a SMILES writes them, ten times as fast as to ask RDKit for each atom.
+
+    None where there is anything but bonded nonmetals: fragments, hydrogens that are atoms, isotopes, rare bonds.
+    """
+    if "." in text or _RARE_BOND.search(text):
+        return None
+    atoms = [_atom(token) for token in _ATOM.findall(text)]
+    if None in atoms:
+        return None
+    return [atom[0] for atom in atoms if atom], [atom[1] for atom in atoms if atom]
+
+
+@cache
+def _atom(token: str) -> tuple[int, int] | None:
+    """Atomic number and charge of one atom of a SMILES; None where there is more to say of it."""
+    symbol, charge = token, 0
+    if token.startswith("["):
+        found = _BRACKET.fullmatch(token)
+        if found is None:
+            return None
+        symbol, sign = found[1], found[2] or ""
+        charge = int(sign if len(sign) > 1 else sign + "1") if sign else 0
+    try:
+        number = _number(symbol)
+    except ValueError:
+        return None
+    return (number, charge) if number > 1 and number in NONMETALS else None
 
 
 def _of_smiles(record: Record) -> Chem.Mol:
@@ -242,8 +284,8 @@ def atomic_numbers(mol: Chem.Mol) -> list[int]:
     return list(map(Chem.Atom.GetAtomicNum, map(Chem.Mol.GetAtomWithIdx, repeat(mol), range(mol.GetNumAtoms()))))
 
 
-def _need_plain_atoms(mol: Chem.Mol, strict: bool) -> None:
-    if NONMETALS.issuperset(atomic_numbers(mol)) and not len(mol.GetAtomsMatchingQuery(_odd())):
+def _need_plain_atoms(mol: Chem.Mol, strict: bool, nonmetals: bool) -> None:
+    if (nonmetals or NONMETALS.issuperset(atomic_numbers(mol))) and not len(mol.GetAtomsMatchingQuery(_odd())):
         return
     _need_nonmetals(np.array(atomic_numbers(mol)))
     for i, atom in enumerate(mol.GetAtoms(), 1):

@@ -9,8 +9,10 @@ from ornstein.core.modality import BadItem
 from ornstein.core.sources import File, Memory, Row, file_at, open_source
 from ornstein.modalities.molecule import shelves
 from ornstein.modalities.molecule.chemistry import canonical_smiles
-from ornstein.modalities.molecule.formats import EXTENSIONS
+from ornstein.modalities.molecule.formats import EXTENSIONS, Record
 from ornstein.modalities.molecule.options import Options
+from ornstein.modalities.molecule.parsing import _told as told
+from ornstein.modalities.molecule.parsing import molecule
 from ornstein.modalities.molecule.reading import read
 from ornstein.modalities.molecule.records import given, rows
 from rdkit import Chem
@@ -438,3 +440,33 @@ def test_real_tables_of_smiles(shared_data):
     assert len(good) + len(bad) == 580
     assert all("heavy atom" in why for why in bad)
     assert all(-30 < item.cond["expt"] < 10 for item in good.values())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CC(=O)Nc1ccc(Cl)cc1Br",
+        "C[C@@H](N)C(=O)[O-]",
+        "C[N+](C)(C)C",
+        "c1cc[nH]c1",
+        "O=[N+]([O-])c1ccccc1",
+        "[O-][Cl+3]([O-])([O-])O",
+        "FC(F)(F)S(=O)(=O)[C-]1CC%12CC1CC%12",
+        "[SiH3]C",
+        "CB(O)OP(=O)(O)I",
+    ],
+)
+@pytest.mark.parametrize("hydrogens", ["implicit", "added"])
+def test_atoms_told_by_a_smiles_are_those_of_rdkit(text, hydrogens):
+    """Numbers and charges are read off the text, in RDKit's order, hydrogens last."""
+    options = Options("graph", hydrogens)
+    mol = Chem.MolFromSmiles(text)
+    mol = mol if hydrogens == "implicit" else Chem.AddHs(mol)
+    found = molecule(Record("smiles", text), options)
+    assert found.numbers == [atom.GetAtomicNum() for atom in mol.GetAtoms()]
+    assert found.charges == [atom.GetFormalCharge() for atom in mol.GetAtoms()]
+
+
+@pytest.mark.parametrize("text", ["[2H]C", "C[H]", "CC.O", "C*", "C[Na]", "[H]O[H]", "C~C", "C[CH2:3]C"])
+def test_what_a_smiles_tells_not_plainly_is_left_to_rdkit(text):
+    assert told(text) is None

@@ -263,7 +263,8 @@ TABLE: dict[str, dict[str, Entry]] = {
     "backbone": {
         "dit": Entry("ornstein.core.backbones.dit.DiT", "diffusion transformer over any tokens"),
         "perceiver": Entry(
-            "ornstein.core.backbones.perceiver.Perceiver", "tokens that talk through latent ones: cost linear in their number"
+            "ornstein.core.backbones.perceiver.Perceiver",
+            "tokens that talk through latent ones: cost linear in their number",
         ),
     },
 }

@@ -9,20 +9,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..conditioning.routes import Context, Router
+from ..conditioning.routes import Context
 from ..conditioning.spec import ConditionSpec
-from ..state import Conditions, Field, Known, Layout, State, field_mask
-from .backbone import Backbone
+from ..state import Conditions, Field, Known, Layout, State
 from .distances import Coordinates, places_of
-from .fields import FieldEmbedding
 from .folds import Fold
-from .layers import Block, TimeEmbedding, modulate, zero_linear
-from .linear import Linear
+from .layers import Block
 from .pairs import Pairs, Stream
-from .rope import Rotary, prefix
+from .rope import prefix
+from .tokens import Entered, TokenBackbone, check_layers, shared_modulation
 
 
-class DiT(Backbone):
+class DiT(TokenBackbone):
     """A transformer over the tokens of a state, modulated by noise level and global conditions; 0 at initialisation.
 
     Token fields are embedded and added up; pair fields become features of pairs that bias the attention of every layer, and are
@@ -64,7 +62,6 @@ class DiT(Backbone):
     factorised attention: Ho et al. 2019, arXiv:1912.12180; over time and channels: Tashiro et al. 2021, arXiv:2107.03502.
     """
 
-    per_token_time: ClassVar[bool] = True
     free: ClassVar[bool] = True  # whether the values of the field of distances enter and leave, beside its differences
 
     def __init__(
@@ -86,25 +83,23 @@ class DiT(Backbone):
         pair_updates: bool = False,
         attention_axes: Sequence[Sequence[int]] | None = None,
     ) -> None:
-        super().__init__()
-        _check_sizes(fields, axes, width, depth, heads, mlp_ratio, dropout, pair_width)
-        self.fields, self.conditions, self.axes = tuple(fields), tuple(conditions), axes
-        self.width, self.depth, self.heads, self.mlp_ratio = width, depth, heads, mlp_ratio
-        self.qk_norm, self.dropout, self.self_conditioning = qk_norm, dropout, self_conditioning
-        self.absolute_positions, self.rope_base, self.pair_width = absolute_positions, rope_base, pair_width
+        check_layers(heads, mlp_ratio, dropout, width=width, depth=depth, pair_width=pair_width)
+        if width % heads or (width // heads) % 2:
+            good = [h for h in range(1, width + 1) if width % h == 0 and (width // h) % 2 == 0]
+            raise ValueError(f"width {width} does not split into {heads} heads of an even size; heads may be {good}")
+        places = places_of(fields, distances)
+        entered = [f for f in fields if self.free or f is not places]
+        pairs = width // heads // 2
+        super().__init__(
+            fields, conditions, axes, width, pairs, self_conditioning, absolute_positions, rope_base, entered
+        )
+        self.depth, self.heads, self.mlp_ratio, self.qk_norm, self.dropout = depth, heads, mlp_ratio, qk_norm, dropout
+        self.absolute_positions, self.pair_width = absolute_positions, pair_width
         self.distances, self.pair_updates, self.attention_axes = distances, pair_updates, attention_axes
 
-        places = places_of(self.fields, distances)
-        self.token_fields = [f for f in self.fields if f.axes == "token" and (self.free or f is not places)]
         pair_fields = [f for f in self.fields if f.axes == "pair"]
         paired = bool(pair_fields) or places is not None
-        head = width // heads
         self.seen = _seen(attention_axes, axes, depth)
-        self.time = TimeEmbedding(width)
-        self.router = Router(self.conditions, width)
-        self.rotary = Rotary(axes, head // 2, rope_base) if axes else None
-        self.place = Linear(head, width, bias=False) if axes and absolute_positions else None
-        self.embeddings = nn.ModuleList(FieldEmbedding(f, width, self_conditioning) for f in self.token_fields)
         coordinates = None
         if places is not None:
             coordinates = Coordinates(places, width, pair_width, depth, self_conditioning, self.free)
@@ -121,9 +116,7 @@ class DiT(Backbone):
         )
         hidden, cross = int(mlp_ratio * width), self.router.has("cross")
         self.blocks = nn.ModuleList(Block(width, heads, hidden, qk_norm, dropout, cross) for _ in range(depth))
-        self.modulation = zero_linear(width, 2 * width)
-        self.norm = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
-        self.outputs = nn.ModuleList(zero_linear(width, f.outputs) for f in self.token_fields)
+        self._finish()
 
     def forward(
         self,
@@ -134,70 +127,30 @@ class DiT(Backbone):
         known: Known | None = None,
         previous: State | None = None,
     ) -> State:
-        """Map a noised state to raw outputs; see `Backbone.forward`.
-
-        Raises:
-            ValueError: a missing field, a `previous` that is not taken, an undeclared condition, or positions that do
-                not fit the axes.
-        """
-        self._check_inputs(inputs, previous)
-        real = (
-            layout.mask if layout.grid is None else None
-        )  # a grid has no padding: known without looking at the device
-        routed = self.router(cond, layout)
-        c_noise = _times(c_noise, real)
-        c = self.time(c_noise)
-        c = F.silu(c if routed.globals is None else c + routed.globals[:, None])
-        waves = self._waves(layout)
-        x = self._tokens(inputs, real, known, previous)
-        if self.place is not None and waves is not None:
-            x = x + self.place(waves.flatten(-2).to(self.place.weight.dtype))
-        if routed.concat is not None:
-            x = x + routed.concat
-        stream = None
+        """Map a noised state to raw outputs; see `TokenBackbone.forward`."""
+        at = self._enter(inputs, c_noise, layout, cond, known, previous)
+        x, stream = at.x, None
         if self.pairs is not None:
-            stream, summary = self.pairs.begin(inputs, c, c_noise, layout.mask, known, previous)
+            stream, summary = self.pairs.begin(inputs, at.c, at.c_noise, layout.mask, known, previous)
             x = x + summary
-        h = self._transform(x, c, waves, layout, stream, routed.prepend, routed.cross)
-        out = {f.name: head(h) for f, head in zip(self.token_fields, self.outputs, strict=True)}
+        x = self._transform(x, at, layout, stream)
+        out, h = self._leave(x, at.c)
         if self.pairs is not None and stream is not None:
-            for name, y in self.pairs.outputs(stream, h, c).items():
+            for name, y in self.pairs.outputs(stream, h, at.c).items():
                 out[name] = y if name not in out else out[name] + F.pad(y, (0, out[name].shape[-1] - y.shape[-1]))
-        return {f.name: out[f.name].to(c_noise.dtype) for f in self.fields}
+        return {f.name: out[f.name].to(at.c_noise.dtype) for f in self.fields}
 
-    def _tokens(self, inputs: State, real: Tensor | None, known: Known | None, previous: State | None) -> Tensor:
-        """The sum of the token fields' embeddings, (B, N, W), kept in the weights' type under autocast."""
-        x = self.modulation.bias.new_zeros(1, 1, self.width)
-        for f, embedding in zip(self.token_fields, self.embeddings, strict=True):
-            x = x + embedding(inputs, None if real is None else field_mask(f, real), known, previous)
-        return x
-
-    def _waves(self, layout: Layout) -> Tensor | None:
-        """Cosines and sines of the positions, (B, N, D / 2, 2), once for all layers."""
-        if self.rotary is None:
-            return None
-        return self.rotary(layout, torch.promote_types(self.modulation.weight.dtype, torch.float32))
-
-    def _transform(
-        self,
-        x: Tensor,
-        c: Tensor,
-        waves: Tensor | None,
-        layout: Layout,
-        stream: Stream | None,
-        prepend: Context | None,
-        cross: Context | None,
-    ) -> Tensor:
+    def _transform(self, x: Tensor, at: Entered, layout: Layout, stream: Stream | None) -> Tensor:
         """Run the blocks; prepended tokens go in front and are cut off at the end."""
+        prepend, cross = at.routed.prepend, at.routed.cross
         count = 0 if prepend is None else prepend.tokens.shape[1]
-        final, real = c, layout.mask if layout.grid is None else None
-        keys = None if real is None else real[:, None, None]
+        c, waves, keys = at.c, at.waves, None if at.real is None else at.real[:, None, None]
         if prepend is not None:
             x = torch.cat([prepend.tokens.to(x.dtype), x], dim=1)
             waves = None if waves is None else prefix(waves, count)
             keys = _join_keys(prepend, keys, x.shape[1])
             if c.shape[1] > 1:
-                c = torch.cat([_mean(c, real).expand(-1, count, -1), c], dim=1)
+                c = torch.cat([shared_modulation(c, at.real).expand(-1, count, -1), c], dim=1)
         folds = {axes: Fold.of(layout, axes) for axes in set(self.seen)}
         turns = {axes: waves if waves is None else fold(waves) for axes, fold in folds.items()}
         for i, block in enumerate(self.blocks):
@@ -208,24 +161,7 @@ class DiT(Backbone):
             else:
                 x = block(x, c, waves, self.pairs.bias(i, stream, x[:, count:], keys, count), cross)
                 self.pairs.refine(i, stream, x[:, count:])
-        shift, scale = self.modulation(final).to(x.dtype).chunk(2, dim=-1)
-        return modulate(self.norm(x[:, count:]), shift, scale)
-
-    def _check_inputs(self, inputs: State, previous: State | None) -> None:
-        """Raise a ValueError unless what is there is what was declared."""
-        if previous is not None and not self.self_conditioning:
-            raise ValueError("a previous estimate was given to a DiT with self_conditioning=False; build it with True")
-        for what, state in (("inputs", inputs), ("previous estimates", previous)):
-            missing = [f.name for f in self.fields if state is not None and f.name not in state]
-            if missing:
-                raise ValueError(f"the {what} lack the fields {missing}; they have {list(state or ())}")
-
-
-def _times(c_noise: Tensor, real: Tensor | None) -> Tensor:
-    """(B, 1) where one time serves a sample and (B, N) where each token has its own, 0 at padded tokens."""
-    if c_noise.ndim == 1:
-        return c_noise[:, None]
-    return c_noise if real is None else c_noise.masked_fill(~real, 0)
+        return x[:, count:]
 
 
 def _seen(attention_axes: Sequence[Sequence[int]] | None, axes: int, depth: int) -> list[tuple[int, ...]]:
@@ -245,14 +181,6 @@ def _seen(attention_axes: Sequence[Sequence[int]] | None, axes: int, depth: int)
     return [groups[i % len(groups)] for i in range(depth)]
 
 
-def _mean(c: Tensor, real: Tensor | None) -> Tensor:
-    """Mean over the real tokens, (B, 1, W): how prepended tokens, which have no time of their own, are modulated."""
-    if real is None:
-        return c.mean(1, keepdim=True)
-    weight = real[..., None].to(c.dtype)
-    return (c * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1)
-
-
 def _join_keys(prepend: Context, keys: Tensor | None, tokens: int) -> Tensor | None:
     """Which of the prepended and own tokens may be looked at, (B, 1, 1, S); None: all of them."""
     if prepend.visible is None and keys is None:
@@ -261,30 +189,3 @@ def _join_keys(prepend: Context, keys: Tensor | None, tokens: int) -> Tensor | N
     ones = torch.ones(batch, 1, 1, tokens, dtype=torch.bool, device=prepend.tokens.device)
     front = ones[..., :count] if prepend.visible is None else prepend.visible[:, None, None]
     return torch.cat([front, ones[..., count:] if keys is None else keys], dim=-1)
-
-
-def _check_sizes(
-    fields: Sequence[Field],
-    axes: int,
-    width: int,
-    depth: int,
-    heads: int,
-    mlp_ratio: float,
-    dropout: float,
-    pair_width: int,
-) -> None:
-    """Raise a ValueError for sizes that do not fit."""
-    if not fields:
-        raise ValueError("a DiT needs at least one field")
-    for name, value in (("width", width), ("depth", depth), ("heads", heads), ("pair_width", pair_width)):
-        if value < 1:
-            raise ValueError(f"{name} is {value}; it must be at least 1")
-    if width % heads or (width // heads) % 2:
-        good = [h for h in range(1, width + 1) if width % h == 0 and (width // h) % 2 == 0]
-        raise ValueError(f"width {width} does not split into {heads} heads of an even size; heads may be {good}")
-    if axes < 0:
-        raise ValueError(f"axes is {axes}; it must be 0 for a set, or the number of position axes")
-    if not mlp_ratio * width >= 1:
-        raise ValueError(f"mlp_ratio {mlp_ratio} leaves the MLPs without channels")
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout is {dropout}; it must be in [0, 1)")

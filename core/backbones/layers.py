@@ -72,22 +72,21 @@ class SelfAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Attention of the tokens to a context."""
+    """Attention of the tokens to a context, which may have a width of its own."""
 
-    def __init__(self, width: int, heads: int, qk_norm: bool) -> None:
+    def __init__(self, width: int, heads: int, qk_norm: bool, context_width: int | None = None) -> None:
         super().__init__()
         self.heads = heads
         self.q = Linear(width, width, bias=False)
-        self.context_norm = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
-        self.kv = Linear(width, 2 * width)
+        self.kv = Linear(width if context_width is None else context_width, 2 * width)
         self.q_norm = HeadNorm(1, heads) if qk_norm else nn.Identity()
         self.k_norm = HeadNorm(1, heads) if qk_norm else nn.Identity()
         self.out = Linear(width, width, bias=False)
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
-        """x (B, S, W); context tokens (B, L, W)."""
+        """x (B, S, W); context tokens (B, L, C), normalised."""
         q = self.q(x).unflatten(-1, (1, self.heads, -1))
-        k, v = self.kv(self.context_norm(context.tokens)).unflatten(-1, (2, self.heads, -1)).split(1, dim=2)
+        k, v = self.kv(context.tokens).unflatten(-1, (2, self.heads, -1)).split(1, dim=2)
         q, k = self.q_norm(q).to(v.dtype), self.k_norm(k).to(v.dtype)
         mask = None if context.visible is None else context.visible[:, None, None]
         return self.out(_attend(q.squeeze(2), k.squeeze(2), v.squeeze(2), mask))
@@ -138,7 +137,8 @@ class Block(nn.Module):
         y = self.attention(y, rotation, mask) if fold is None else fold.back(self.attention(fold(y), rotation, mask))
         x = self._add(x, m[2], y)
         if self.cross is not None and context is not None:
-            x = self._add(x, m[8], self.cross(modulate(self.norm(x), m[6], m[7]), context))
+            seen = context._replace(tokens=self.norm(context.tokens))
+            x = self._add(x, m[8], self.cross(modulate(self.norm(x), m[6], m[7]), seen))
         return self._add(x, m[5], self.mlp(modulate(self.norm(x), m[3], m[4])))
 
     def _add(self, x: Tensor, gate: Tensor, y: Tensor) -> Tensor:

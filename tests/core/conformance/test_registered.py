@@ -1,8 +1,12 @@
 """Every modality that is installed keeps every rule that applies to it."""
 
 import pytest
-from ornstein.core.conformance import check_modality
-from ornstein.core.registry import modality_entries
+from ornstein.core.backbones.perceiver import Perceiver
+from ornstein.core.conformance import check_modality, given, network, symmetries
+from ornstein.core.conformance.kit import RULES
+from ornstein.core.conformance.rule import Skipped
+from ornstein.core.conformance.subject import Subject
+from ornstein.core.registry import modality_class, modality_entries
 
 
 @pytest.fixture
@@ -29,3 +33,21 @@ def test_it_keeps_the_rules(name):
 @pytest.mark.parametrize("name", list(modality_entries()))
 def test_it_keeps_the_rules_with_training_to_the_end(name):
     assert broken(name) == {}
+
+
+def small_perceiver(fields, conditions, axes):
+    return Perceiver(fields, conditions, axes, width=16, depth=2, heads=2, latents=6, latent_width=24, latent_depth=1)
+
+
+@pytest.mark.parametrize("name", list(modality_entries()))
+def test_a_perceiver_keeps_the_rules_about_networks(name):
+    subject = Subject(modality_class(name)(), small_perceiver, items=8, tolerance=0.02)
+    pairs = [f.name for f in subject.fitted.fields if f.axes == "pair"]
+    if pairs:
+        pytest.skip(f"{', '.join(pairs)}: a Perceiver refuses pair fields")
+    rules = [rule for rule in RULES if rule.__module__ in (network.__name__, symmetries.__name__)]
+    for rule in [*rules, given.given_stands_still]:
+        try:
+            rule(subject)
+        except Skipped:
+            continue

@@ -1,5 +1,6 @@
 """The way of the data up to items: folder, zip, tar, manifest -> files and rows -> parts -> items."""
 
+from .cache import Cache
 from .manifest import file_at
 from .opening import open_source
 from .reading import read_all, track
@@ -9,6 +10,7 @@ from .store import File, Folder, Memory, Store, Tar, Zip
 from .text import as_text
 
 __all__ = [
+    "Cache",
     "File",
     "Folder",
     "Listing",

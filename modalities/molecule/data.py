@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ornstein.core import rng
-from ornstein.core.sources import File, Memory, Row, Source
+from ornstein.core.sources import Cache, File, Memory, Row, Source
 
-from . import cache
 from .parallel import over_cores
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ FRAGMENTS = {
     0.5: "C1CCC1 C1CO1 C1CNC1 c1cc[nH]c1 c1cn[nH]c1",
 }
 _VERSION = 1
+_CACHE = Cache("molecule")
 _END = b"$$$$\n"
 
 
@@ -55,10 +55,10 @@ def _rows() -> tuple[Row, ...]:
     from rdkit import rdBase
 
     name = f"embedded-{_VERSION}-{rdBase.rdkitVersion}-{COUNT}"
-    kept = cache.load(name)
+    kept = _CACHE.load(name)
     if kept is None:
         kept = {"sdf": np.frombuffer("".join(blocks(COUNT)).encode(), np.uint8)}
-        cache.save(name, kept)
+        _CACHE.save(name, kept)
     found = kept["sdf"].tobytes().split(_END)[:-1]
     store = Memory("embedded", {f"{i:04d}.sdf": content + _END for i, content in enumerate(found)})
     return tuple(Row(File(name, store)) for name in store.files)

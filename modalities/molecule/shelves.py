@@ -11,9 +11,8 @@ from functools import partial
 
 import numpy as np
 from ornstein.core.modality import BadItem
-from ornstein.core.sources import File, Folder, Memory, Store
+from ornstein.core.sources import Cache, File, Folder, Memory, Store
 
-from . import cache
 from .formats import Record, records
 from .options import Options
 from .packs import Pack, packed
@@ -22,6 +21,7 @@ from .repeats import repeats
 from .tables import companion, joined
 
 _VERSION = 4  # of what is kept on disk
+_CACHE = Cache("molecule")
 _KEPT = 4  # data sets that stay in memory
 _CHUNK = {
     "smiles": 256,
@@ -89,7 +89,7 @@ def place(file: File, options: Options) -> tuple[Pack, int, int]:
 def _kept(files: Sequence[File], options: Options) -> tuple[Pack, list[int]]:
     """The pack, and the number of records of each file."""
     name = _name(files, options)
-    arrays = cache.load(name)
+    arrays = _CACHE.load(name)
     if arrays is not None:
         counts = arrays.pop("counts").tolist()
         return Pack.of_arrays(arrays), counts
@@ -102,7 +102,7 @@ def _kept(files: Sequence[File], options: Options) -> tuple[Pack, list[int]]:
         file, k = where[earlier]
         pack.whys[later] = f"is the same conformer as record {k} of {file}"
     if len(chunks) >= _WORTH:
-        cache.save(name, {**pack.arrays(), "counts": np.array(counts, np.int64)})
+        _CACHE.save(name, {**pack.arrays(), "counts": np.array(counts, np.int64)})
     return pack, counts
 
 

@@ -17,7 +17,9 @@ COUNT, ROUNDS = 100_000, 3
 
 
 @pytest.mark.benchmark_ratio
-@pytest.mark.parametrize("name", ["molecules/qm9_smiles/qm9_smiles.csv.gz", "molecules/zinc250k/zinc250k_smiles.csv.gz"])
+@pytest.mark.parametrize(
+    "name", ["molecules/qm9_smiles/qm9_smiles.csv.gz", "molecules/zinc250k/zinc250k_smiles.csv.gz"]
+)
 def test_smiles_are_read_about_as_fast_as_rdkit_parses_them(shared_data, name, tmp_path, monkeypatch):
     with gzip.open(shared_data / name, "rt") as table:
         header, *lines = table.read().splitlines()

@@ -166,7 +166,11 @@ def test_masking_again_keeps_the_share_of_masks_and_the_law_of_a_token(schedule,
     n, shares = 100_000, {}
     world = FiniteSet(torch.arange(K)[:, None], P, process=Masked(schedule))
     x = drawn(
-        world, Remasking(rate), 5, n, hooks=[lambda p: shares.update({p.time: (p.state["tokens"] == K).double().mean()})]
+        world,
+        Remasking(rate),
+        5,
+        n,
+        hooks=[lambda p: shares.update({p.time: (p.state["tokens"] == K).double().mean()})],
     )
     for s, share in shares.items():
         assert float(share) == pytest.approx(1 - float(schedule.alpha(at(s))), abs=0.008)
@@ -196,7 +200,7 @@ def test_the_share_that_is_masked_again_is_that_of_its_rate_up_to_the_bound(rate
 
 
 def test_masking_again_mends_what_was_drawn_before_the_network_knew_better():
-    """A network that knows nothing down to t = 1/2 and everything below: a third of the tokens is wrong where nothing is mended."""
+    """A network that knows nothing down to t = 1/2 and everything below: a third is wrong where nothing is mended."""
     n, steps, g = 20_000, 20, torch.Generator().manual_seed(0)
     early, late = Categorical(torch.zeros(1, n, K)), Categorical(torch.tensor([0.0, -1e9, -1e9]).expand(1, n, K))
     wrong = {}

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("rdkit")
 
-from ornstein.modalities.molecule import cache, data
+from ornstein.modalities.molecule import data
 from rdkit import Chem
 from rdkit.Chem import AllChem
 
@@ -62,5 +62,5 @@ def test_they_are_made_once_and_kept(monkeypatch, tmp_path):
     monkeypatch.setattr(data, "blocks", lambda count: pytest.fail("made again"))
     data._rows.cache_clear()
     assert [row.file.read() for row in data.Small().rows()] == first
-    assert len(list(cache.folder().glob("embedded-*-6.npz"))) == 1
+    assert len(list(data._CACHE.folder.glob("embedded-*-6.npz"))) == 1
     data._rows.cache_clear()

@@ -46,13 +46,39 @@ def molecules(folder):
     return folder
 
 
+def shapes(folder):
+    """A folder of two classes of clouds."""
+    rng = np.random.default_rng(0)
+    for i in range(24):
+        path = folder / "ab"[i % 2] / f"{i}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, rng.normal(size=(300, 3)))
+    return folder
+
+
+def sounds(folder):
+    """A folder of 40 clips of a second, and a table that says the digit and the speaker of each."""
+    import soundfile
+
+    folder.mkdir()
+    lines = ["file,digit,speaker"]
+    for i in range(40):
+        noise = np.random.default_rng(i).normal(0, 0.1, 8000)
+        soundfile.write(folder / f"{i}.wav", noise, 8000)
+        lines.append(f"{i}.wav,{i % 2},{'ab'[i % 2]}")
+    (folder / "metadata.csv").write_text("\n".join(lines))
+    return folder
+
+
 @pytest.fixture
 def data(tmp_path):
     """What a recipe leaves to the user, by the recipe's name."""
 
     def words(name):
         modality, _, recipe = name.partition("/")
-        root = {"image": pictures, "molecule": molecules, "timeseries": series}[modality](tmp_path / "data")
+        root = {"audio": sounds, "image": pictures, "molecule": molecules, "pointcloud": shapes, "timeseries": series}[
+            modality
+        ](tmp_path / "data")
         if modality == "timeseries":
             root = root / ("impute.csv" if recipe == "impute" else "any.csv")
         return {"data.root": f"data.root={root}"}

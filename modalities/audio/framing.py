@@ -1,0 +1,33 @@
+"""Which frames a recipe's options mean."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from .frames import Frames, check_power
+from .mdct import MDCT, Window
+from .mel import Mel, MelScale
+from .raw import Raw
+from .stft import STFT
+
+Encoder = Literal["raw", "mdct", "stft", "mel"]
+
+
+def framed(encoder: Encoder, rate: int, frame: int, power: float, window: Window, bands: int) -> Frames:
+    """The frames of an encoder; an option that it does not have must be left at its default.
+
+    Raises:
+        ValueError: another encoder, or options that do not fit it.
+    """
+    if encoder not in get_args(Encoder):
+        raise ValueError(f"modality.encoder={encoder!r}; choose from {', '.join(get_args(Encoder))}")
+    if window != "sine" and encoder != "mdct":
+        raise ValueError(f"modality.window={window} is for modality.encoder=mdct, not {encoder}")
+    check_power(power)
+    if encoder == "raw":
+        return Raw(frame)
+    if encoder == "mdct":
+        return MDCT(frame, power, window)
+    if encoder == "stft":
+        return STFT(frame, power)
+    return Mel(MelScale(rate, frame, bands))

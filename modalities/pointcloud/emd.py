@@ -97,7 +97,7 @@ def _potentials(cost: np.ndarray) -> np.ndarray:
         kernel /= eps
         np.copyto(kernel, -np.inf, where=kernel < -_FARTHEST)
         np.exp(kernel, out=kernel)
-        b = np.ones_like(v)
+        b: np.ndarray = np.ones_like(v)
         for _ in range(_ROUNDS):
             a = 1 / np.maximum(kernel @ b, small)
             b = 1 / np.maximum(a @ kernel, small)

@@ -78,8 +78,10 @@ def rows(found: Sequence[Row]) -> list[Row]:
         stack = arrays.stack(row.file)
         for i in range(stack.count):
             told = {column: text for column in ("name", *_TOLD) if (text := stack.text(i, column)) is not None}
-            place = {CLOUD: i} if stack.count > 1 else {}
-            out.append(Row(row.file, {**told, **row.values, **place}))
+            place = (
+                {CLOUD: i, "part_of": f"{row.file.name}#{i}"} if stack.count > 1 else {}
+            )  # each falls to a part by itself
+            out.append(Row(row.file, {**place, **told, **row.values}))
     return out
 
 

@@ -74,6 +74,8 @@ class Audio(Modality):
         gain: make training clips louder or softer by up to so many dB.
         vocoder: run folder of a model with guide `mel` of the same rate, frame and bands, which turns the spectra of
             `encoder=mel` into sound; None: the iteration of Griffin and Lim.
+        embeddings: for Fréchet audio distances beside that of log-mel levels: `package.module:name` of classes that map a wave
+            to rows; see `frechet.Embedding`.
     """
 
     name: ClassVar[str] = "audio"
@@ -103,6 +105,7 @@ class Audio(Modality):
         shift: float = 0.0,
         gain: float = 0.0,
         vocoder: str | None = None,
+        embeddings: list[str] | None = None,
     ) -> None:
         levels.check(loudness)
         _check(channels=(channels, (1, 2)), guide=(guide, get_args(Guide)))
@@ -117,7 +120,7 @@ class Audio(Modality):
         self.seconds, self.hop, self.long, self.short = seconds, hop, long, short
         self.encoder, self.frame, self.power, self.window, self.bands = encoder, frame, power, window, bands
         self.loudness, self.labels, self.columns, self.timing, self.guide = loudness, labels, columns, timing, guide
-        self.fade, self.shift, self.gain, self.vocoder = fade, shift, gain, vocoder
+        self.fade, self.shift, self.gain, self.vocoder, self.embeddings = fade, shift, gain, vocoder, embeddings
         self._cutting = Cutting(rate, seconds, hop, long, short)
         self._tokens = Tokens(framed(encoder, rate, frame, power, window, bands))
         self._told, self._sizes = Told(), Sizes(np.zeros(0, np.int64), np.zeros(0))
@@ -313,9 +316,13 @@ class Audio(Modality):
     def metrics(self, task: str) -> Sequence[MetricSpec]:
         """What is measured on samples of a task."""
         from .evaluation import Trained, audio_metrics
+        from .frechet import embedding
 
         steps, told = max(self._sizes.longest, 1), self._told
-        trained = Trained(self.rate, steps, len(self._sizes.steps), told.classes, tuple(told.numbers), self._fade)
+        others = [embedding(each) for each in self.embeddings or ()]
+        trained = Trained(
+            self.rate, steps, len(self._sizes.steps), told.classes, tuple(told.numbers), self._fade, others
+        )
         return audio_metrics(task, trained)
 
     def floor(

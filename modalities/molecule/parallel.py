@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import sys
@@ -37,7 +38,8 @@ def over_cores(
             return out
         # A forked process starts at once, and a script needs no guard around its main part. Nothing in it touches torch.
         context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-        with ProcessPoolExecutor(cores, context) as pool:
+        # What a fork inherits is not its own to collect, and looking through it would copy it page by page.
+        with ProcessPoolExecutor(cores, context, initializer=gc.freeze) as pool:
             for result in pool.map(function, inputs, chunksize=min(64, -(-len(inputs) // (4 * cores)))):
                 out.append(result)
                 advance()

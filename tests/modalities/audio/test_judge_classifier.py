@@ -164,8 +164,13 @@ def test_real_digits_are_recognised_in_at_least_97_percent_of_the_test_files(dig
     made = source.fit(digits["train"], digits["test"], seed=0, device="cpu", track=quiet)
     assert made.facts["accuracy on held-out items"] >= 0.97
     noisy = [
-        Clip((c.samples + np.random.default_rng(k).standard_normal(c.samples.shape) * 0.01).astype(np.float32), c.rate)
+        Clip(
+            (c.samples + 0.03 * c.samples.std() * np.random.default_rng(k).standard_normal(c.samples.shape)).astype(
+                "f4"
+            ),
+            c.rate,
+        )
         for k, c in enumerate(digits["test"].samples)
     ]
     right = made.log_probs(noisy).argmax(1) == torch.tensor([values["label"] for values in digits["test"].cond])
-    assert float(right.double().mean()) > 0.9  # at -40 dB of noise
+    assert float(right.double().mean()) > 0.9  # with noise 30 dB below the speech

@@ -235,8 +235,8 @@ def test_files_of_many_clouds_have_a_row_for_each() -> None:
     many = file("many.npz", buffer.getvalue())
     found = rows([Row(many, {"split": "train"})])
     assert [dict(row.values) for row in found] == [
-        {"name": "first", "label": "lamp", "split": "train", "cloud": 0},
-        {"name": "second", "label": "chair", "split": "train", "cloud": 1},
+        {"name": "first", "label": "lamp", "split": "train", "cloud": 0, "part_of": "many.npz#0"},
+        {"name": "second", "label": "chair", "split": "train", "cloud": 1, "part_of": "many.npz#1"},
     ]
     item = read(many, found[0].values, Reading())
     assert (item.key, item.data.name, item.cond) == ("many.npz#0", "first", {"label": "lamp"})

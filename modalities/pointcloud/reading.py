@@ -78,7 +78,7 @@ def rows(found: Sequence[Row]) -> list[Row]:
         stack = arrays.stack(row.file)
         for i in range(stack.count):
             told = {column: text for column in ("name", *_TOLD) if (text := stack.text(i, column)) is not None}
-            place = (
+            place: dict[str, Any] = (
                 {CLOUD: i, "part_of": f"{row.file.name}#{i}"} if stack.count > 1 else {}
             )  # each falls to a part by itself
             out.append(Row(row.file, {**place, **told, **row.values}))

@@ -57,15 +57,15 @@ def shapes(folder):
 
 
 def sounds(folder):
-    """A folder of 40 clips of a second, and a table that says the digit and the speaker of each."""
+    """A folder of 40 clips of a second, and a table that says the class and the speaker of each."""
     import soundfile
 
     folder.mkdir()
-    lines = ["file,digit,speaker"]
+    lines = ["file,label,digit,speaker"]
     for i in range(40):
         noise = np.random.default_rng(i).normal(0, 0.1, 8000)
         soundfile.write(folder / f"{i}.wav", noise, 8000)
-        lines.append(f"{i}.wav,{i % 2},{'ab'[i % 2]}")
+        lines.append(f"{i}.wav,{i % 2},{i % 2},{'ab'[i % 2]}")
     (folder / "metadata.csv").write_text("\n".join(lines))
     return folder
 

@@ -66,8 +66,8 @@ UNKNOWN = [
     (["evaluate", "nowhere"], "nowhere", 1),
     (["sweep", "image/digits"], "name a recipe and values", 2),
     (["sample"], "required: RUN; see `ornstein sample --help`", 2),
-    (["validate", "a=1"], "`ornstein validate runs/image/latest`", 2),
-    (["fit", "seed=1"], "`ornstein fit image/digits`", 2),
+    (["validate", "a=1"], "`ornstein validate runs/audio/latest`", 2),
+    (["fit", "seed=1"], "`ornstein fit audio/tones`", 2),
     (["check", "no_such_module.Thing"], "cannot be imported", 1),
 ]
 

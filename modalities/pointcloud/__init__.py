@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import torch
 from ornstein.core.conditioning.spec import ConditionSpec
+from ornstein.core.conditioning.values import class_number
 from ornstein.core.modality import BadItem, Item, Modality, Rng
 from ornstein.core.parametrization import Flow
 from ornstein.core.processes import Gaussian
@@ -295,7 +296,7 @@ class PointClouds(Modality):
         """Training shapes with jitter; where something is given, its mirror image; see `floors`."""
         from .floors import cloud_floor
 
-        cut = [replace(item, data=self._counted(item, None)) for item in items]
+        cut = [replace(item, data=self._counted(item, None), cond=self._named(item.cond)) for item in items]
         return cloud_floor(cut, [self._named(values) for values in cond], rng, given, known)
 
     def protocols(self) -> Mapping[str, Protocol]:
@@ -305,9 +306,13 @@ class PointClouds(Modality):
         return {"pvd": PVD()}
 
     def _named(self, cond: Mapping[str, Any]) -> dict[str, Any]:
-        """The class by its name, where it is asked for by number."""
-        label = cond.get("label")
-        return {**cond, "label": self._told.names[label]} if isinstance(label, int) and self._told.names else dict(cond)
+        """The class by its name, where it is told by name or by number."""
+        label, names = cond.get("label"), self._told.names
+        return (
+            {**cond, "label": names[class_number(self.conditions[0], label)]}
+            if names and label is not None
+            else dict(cond)
+        )
 
     def _counted(self, item: Item, mask: np.ndarray | None) -> Cloud:
         """The points that count: all that are posed, drawn for a step or a user's own; the first `points` of any other item."""

@@ -200,6 +200,16 @@ def test_the_floor_copies_shapes_of_the_class_and_jitters_them_a_little():
         assert min(other) > 3 * min(same)
 
 
+def test_the_floor_finds_the_class_where_items_tell_it_by_number_too():
+    """As in an evaluation: numbers in the training items and in what is asked."""
+    items = shapes()
+    modality = fitted(items)
+    numbered = [Item(item.data, {"label": np.int64(item.cond["label"] == "tall")}, item.key) for item in items]
+    made = modality.floor(numbered, [{"label": k} for k in (0, 1, np.int64(0), np.int64(1))] * 5, rng())
+    flat = [np.ptp(cloud.points[:, 1]) < np.ptp(cloud.points[:, 0]) for cloud in made]
+    assert flat == [True, False, True, False] * 5
+
+
 def test_the_gaussian_floor_has_the_moments_of_its_class():
     items = shapes(size=2000)
     flat = [item for item in items if item.cond["label"] == "flat"]

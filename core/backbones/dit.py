@@ -52,10 +52,15 @@ class DiT(TokenBackbone):
             an estimate of its clean values that every layer reads anew and refines enter the features of pairs.
         pair_updates: let every layer change the features of pairs by its tokens and an MLP.
         attention_axes: for each block in turn, the axes of the grid along which its tokens see each other; None: all tokens do.
+        count: tell the network how many tokens of a set are real. Attention is a mean and cannot count: what goes with the whole
+            set, as the formula of a molecule with its energy, is not seen without. Leave it off where a set is a sample of a
+            surface, and other counts than the trained ones are asked for.
+        waves: number of frequencies, from 1/2 to 64 radians per unit, at which the values of continuous token fields enter beside
+            themselves; 0: none. Where values are places, tokens then find their neighbours by them.
 
     Raises:
         ValueError: sizes that do not fit, distances of what is no continuous field of tokens, updates where there are no pairs,
-            factorised attention beside pairs or prepended conditions, which stand on no grid.
+            factorised attention beside pairs or prepended conditions, which stand on no grid, a count of tokens with positions.
 
     Source: Peebles and Xie 2022, arXiv:2212.09748; QK norm: Dehghani et al. 2023, arXiv:2302.05442, section 2;
     self-conditioning: Chen et al. 2022, arXiv:2208.04202, section 3.2;
@@ -82,6 +87,8 @@ class DiT(TokenBackbone):
         distances: str | None = None,
         pair_updates: bool = False,
         attention_axes: Sequence[Sequence[int]] | None = None,
+        count: bool = False,
+        waves: int = 0,
     ) -> None:
         check_layers(heads, mlp_ratio, dropout, width=width, depth=depth, pair_width=pair_width)
         if width % heads or (width // heads) % 2:
@@ -91,7 +98,17 @@ class DiT(TokenBackbone):
         entered = [f for f in fields if self.free or f is not places]
         pairs = width // heads // 2
         super().__init__(
-            fields, conditions, axes, width, pairs, self_conditioning, absolute_positions, rope_base, entered
+            fields,
+            conditions,
+            axes,
+            width,
+            pairs,
+            self_conditioning,
+            absolute_positions,
+            rope_base,
+            entered,
+            count,
+            waves,
         )
         self.depth, self.heads, self.mlp_ratio, self.qk_norm, self.dropout = depth, heads, mlp_ratio, qk_norm, dropout
         self.absolute_positions, self.pair_width = absolute_positions, pair_width

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..conditioning.fourier import Fourier
 from ..state import Field, Known, State
 from .linear import Linear
 
@@ -16,23 +17,29 @@ from .linear import Linear
 class FieldEmbedding(nn.Module):
     """One field to vectors of a width, entry by entry.
 
-    A continuous field enters as (x, given values, given bits[, previous]) through one linear layer; a categorical one
-    as learnt vectors of its K + 1 classes and of its given class (or "unknown"), and a linear map of the previous
-    probabilities.
+    A continuous field enters as (x, given values, given bits[, previous]) through one linear layer, x also as its waves where
+    asked; a categorical one as learnt vectors of its K + 1 classes and of its given class (or "unknown"), and a linear map of
+    the previous probabilities.
 
     Args:
         field: the field.
         width: W.
         self_conditioning: whether there is a previous estimate.
+        waves: number of angular frequencies, from 1/2 to 64 per unit of x, at which a continuous field enters too; 0: none.
     """
 
-    def __init__(self, field: Field, width: int, self_conditioning: bool) -> None:
+    def __init__(self, field: Field, width: int, self_conditioning: bool, waves: int = 0) -> None:
         super().__init__()
         self.field, self.self_conditioning = field, self_conditioning
         c = field.channels
+        self.fourier: Fourier | None = None
         if field.kind == "continuous":
             self.values = Linear(c * (4 if self_conditioning else 3), width)
             nn.init.normal_(self.values.weight, std=c**-0.5)  # unit variance from x alone, which is often all there is
+            if waves:
+                self.fourier = Fourier(waves, low=0.5, high=64.0)
+                self.of_waves = Linear(2 * waves * c, width, bias=False)
+                nn.init.normal_(self.of_waves.weight, std=(2 * waves * c) ** -0.5)
         else:
             self.classes = nn.Embedding(c + 1, width)
             self.given = nn.Embedding(c + 1, width)
@@ -65,7 +72,8 @@ class FieldEmbedding(nn.Module):
             parts = [x, torch.where(bits, values, 0).to(x.dtype), bits.to(x.dtype)]
         if self.self_conditioning:
             parts.append(zeros if previous is None else previous.to(x.dtype))
-        return self.values(torch.cat(parts, dim=-1))
+        h = self.values(torch.cat(parts, dim=-1))
+        return h if self.fourier is None else h + self.of_waves(self.fourier(x).flatten(-2).to(h.dtype))
 
     def _categorical(self, x: Tensor, bits: Tensor | None, values: Tensor | None, previous: Tensor | None) -> Tensor:
         unknown = self.field.channels

@@ -42,6 +42,8 @@ class Perceiver(TokenBackbone):
         dropout: share of the channels dropped from what each layer adds, in training.
         self_conditioning: take the previous estimate of x0 as an input.
         rope_base: the slowest wave of an open axis is about 2 pi rope_base tokens long.
+        count: tell the network how many tokens of a set are real; see `DiT`.
+        waves: number of frequencies at which the values of continuous fields enter beside themselves; see `DiT`.
 
     Raises:
         ValueError: sizes that do not fit, or pair fields: each of the N^2 pairs costs, use a DiT.
@@ -67,6 +69,8 @@ class Perceiver(TokenBackbone):
         dropout: float = 0.0,
         self_conditioning: bool = False,
         rope_base: float = 100.0,
+        count: bool = False,
+        waves: int = 0,
     ) -> None:
         sizes = {"latents": latents, "latent_width": latent_width, "latent_depth": latent_depth}
         check_layers(heads, mlp_ratio, dropout, width=width, depth=depth, **sizes)
@@ -78,7 +82,9 @@ class Perceiver(TokenBackbone):
         pairs = [f.name for f in fields if f.axes == "pair"]
         if pairs:
             raise ValueError(f"a Perceiver serves fields of tokens; {', '.join(pairs)} hold pairs of them: use a DiT")
-        super().__init__(fields, conditions, axes, width, width // 2, self_conditioning, True, rope_base)
+        super().__init__(
+            fields, conditions, axes, width, width // 2, self_conditioning, True, rope_base, None, count, waves
+        )
         self.depth, self.heads, self.mlp_ratio, self.qk_norm, self.dropout = depth, heads, mlp_ratio, qk_norm, dropout
         self.latents, self.latent_width, self.latent_depth = latents, latent_width, latent_depth
         cross = self.router.has("cross")

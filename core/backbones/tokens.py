@@ -16,7 +16,7 @@ from ..conditioning.spec import ConditionSpec
 from ..state import Conditions, Field, Known, Layout, State, field_mask
 from .backbone import Backbone
 from .fields import FieldEmbedding
-from .layers import TimeEmbedding, modulate, zero_linear
+from .layers import CountEmbedding, TimeEmbedding, modulate, zero_linear
 from .linear import Linear
 from .rope import Rotary
 
@@ -29,8 +29,8 @@ class Entered:
         x: features of the tokens, (B, N, W).
         c: what modulates them: time and global conditions, (B, 1, W), or (B, N, W) where each token has its own time.
         c_noise: the times, (B, 1) or (B, N), 0 at padded tokens.
-        real: (B, N) bool, which tokens are real; None where they fill a grid, which has no padding: known without
-            looking at the device.
+        real: (B, N) bool, which tokens are real; None where all of them are, which spares attention its mask: known of a grid,
+            and of a set where looking does not wait for a device.
         waves: cosines and sines of the positions, (B, N, pairs, 2); None for a set.
         routed: the conditions.
     """
@@ -58,9 +58,11 @@ class TokenBackbone(Backbone):
         absolute_positions: add a linear map of the position's waves to each token.
         rope_base: the slowest rotation of an open axis has a wavelength of about 2 pi rope_base tokens.
         entered: the token fields whose values enter and leave at the ends; None: all of them.
+        count: tell the network how many tokens of a set are real.
+        waves: frequencies at which the values of continuous token fields enter beside themselves.
 
     Raises:
-        ValueError: no fields, a negative number of axes, channels that are too few for them.
+        ValueError: no fields, a negative number of axes, channels that are too few for them, a count of tokens that are no set.
     """
 
     per_token_time: ClassVar[bool] = True
@@ -76,20 +78,28 @@ class TokenBackbone(Backbone):
         absolute_positions: bool,
         rope_base: float,
         entered: Sequence[Field] | None = None,
+        count: bool = False,
+        waves: int = 0,
     ) -> None:
         super().__init__()
         if not fields:
             raise ValueError(f"a {type(self).__name__} needs at least one field")
         if axes < 0:
             raise ValueError(f"axes is {axes}; it must be 0 for a set, or the number of position axes")
+        if count and axes:
+            raise ValueError(
+                f"count: tokens on {axes} axes have positions, which say how many there are; it is for a set"
+            )
         self.fields, self.conditions, self.axes = tuple(fields), tuple(conditions), axes
         self.width, self.self_conditioning, self.rope_base = width, self_conditioning, rope_base
+        self.count, self.waves = count, waves
         self.token_fields = [f for f in (self.fields if entered is None else entered) if f.axes == "token"]
         self.time = TimeEmbedding(width)
+        self.counting = CountEmbedding(width) if count else None
         self.router = Router(self.conditions, width)
         self.rotary = Rotary(axes, pairs, rope_base) if axes else None
         self.place = Linear(2 * pairs, width, bias=False) if axes and absolute_positions else None
-        self.embeddings = nn.ModuleList(FieldEmbedding(f, width, self_conditioning) for f in self.token_fields)
+        self.embeddings = nn.ModuleList(FieldEmbedding(f, width, self_conditioning, waves) for f in self.token_fields)
 
     def _finish(self) -> None:
         """Make the last layers, which return 0 until they have learnt something."""
@@ -125,10 +135,12 @@ class TokenBackbone(Backbone):
     ) -> Entered:
         """The batch as the layers see it."""
         self._check_inputs(inputs, previous)
-        real = layout.mask if layout.grid is None else None
+        real = _padded(layout)
         routed = self.router(cond, layout)
         c_noise = _times(c_noise, real)
         c = self.time(c_noise)
+        if self.counting is not None:
+            c = c + self.counting(layout.mask)[:, None]
         c = F.silu(c if routed.globals is None else c + routed.globals[:, None])
         waves = self._waves(layout)
         x = self._tokens(inputs, real, known, previous)
@@ -189,6 +201,15 @@ def shared_modulation(c: Tensor, real: Tensor | None) -> Tensor:
         return c.mean(1, keepdim=True)
     weight = real[..., None].to(c.dtype)
     return (c * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1)
+
+
+def _padded(layout: Layout) -> Tensor | None:
+    """The mask, or None where it is known to be full."""
+    mask = layout.mask
+    full = layout.grid is not None or (
+        mask.device.type == "cpu" and not torch.compiler.is_compiling() and bool(mask.all())
+    )
+    return None if full else mask
 
 
 def _times(c_noise: Tensor, real: Tensor | None) -> Tensor:

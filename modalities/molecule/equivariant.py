@@ -39,6 +39,7 @@ class Equivariant(DiT):
         self_conditioning: take the previous estimate of x0 as an input.
         pair_width: channels of the features of a pair.
         distances: the field of positions.
+        count: tell the network how many atoms there are.
 
     Raises:
         ValueError: as `DiT`.
@@ -62,6 +63,7 @@ class Equivariant(DiT):
         self_conditioning: bool = False,
         pair_width: int = 64,
         distances: str = "positions",
+        count: bool = False,
     ) -> None:
         super().__init__(
             fields,
@@ -76,6 +78,7 @@ class Equivariant(DiT):
             pair_width=pair_width,
             distances=distances,
             pair_updates=True,
+            count=count,
         )
         self.given = nn.Embedding(2, width)
 

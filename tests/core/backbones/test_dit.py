@@ -7,6 +7,7 @@ import torch
 from ornstein.core.backbones.dit import DiT
 from ornstein.core.conditioning.spec import ConditionSpec
 from ornstein.core.state import Condition, Layout
+from torch.nn import functional as F
 
 COMBOS = [("x",), ("type",), ("x", "type"), ("x", "bond"), ("x", "type", "bond", "distance"), ("bond",)]
 PLACES = {"distances": "x", "pair_updates": True, "self_conditioning": True}
@@ -14,6 +15,7 @@ CASES = [(names, {}) for names in COMBOS] + [
     (("x",), {"distances": "x"}),
     (("x", "type"), PLACES),
     (("bond",), {"pair_updates": True}),
+    (("x", "type"), {"waves": 4}),
     (("x", "type", "bond", "distance"), PLACES),
 ]
 C = torch.tensor([-1.0, 0.3, 2.0], dtype=torch.float64)
@@ -102,6 +104,25 @@ def test_sets_are_permuted_with_their_tokens(world, names, options):
     assert_same(permute(net(state, times, layout, {})), net(permute(state), times[:, order], layout, {}), layout)
 
 
+@pytest.mark.parametrize("count", [False, True])
+def test_a_set_is_counted(world, count):
+    """Of like tokens attention sees no number; told of it, the network knows it, and of padding nothing."""
+    net, x = world.net(("x",), count=count), torch.full((2, 6, 3), 0.3, dtype=torch.float64)
+    out = net({"x": x}, C[:1].expand(2), Layout(torch.arange(6) < torch.tensor([[6], [3]])), {})["x"]
+    assert ((out[0, 0] - out[1, 0]).abs().max() > 1e-3) == count
+    alone = net({"x": x[:1, :3]}, C[:1], Layout(torch.ones(1, 3, dtype=torch.bool)), {})["x"]
+    torch.testing.assert_close(out[1, :3], alone[0], atol=1e-10, rtol=1e-10)
+
+
+def test_waves_tell_near_values_apart(world):
+    """Before the first layer, 0.02 apart is far with waves and next to nothing without."""
+    embed = lambda waves, x: world.net(("x",), opened=False, waves=waves).embeddings[0](  # noqa: E731
+        {"x": torch.full((1, 1, 3), x, dtype=torch.float64)}, None, None, None
+    )
+    apart = [((embed(waves, 0.3) - embed(waves, 0.32)).norm() / embed(waves, 0.3).norm()).item() for waves in (0, 8)]
+    assert apart[0] < 0.1 < 0.25 < apart[1]
+
+
 @pytest.mark.parametrize("axes", [1, 2, 3])
 def test_common_shift_of_positions(world, axes):
     """Without absolute positions the network sees differences only; with them it sees the place."""
@@ -158,16 +179,18 @@ def test_samples_do_not_see_each_other(world, names, options):
 
 
 def test_grid_is_unmasked_and_equal_to_a_full_mask(world):
-    """A grid promises that nothing is padded, so no mask is built; the result is the masked one."""
+    """Nothing is padded on a grid, nor under a full mask: attention then has no mask, and gives what it gives with one."""
     net, state = world.net(("x",), axes=2), world.inputs(("x",))
     layout = Layout.of_grid(3, (2, 3))
     masks = []
     net.blocks[0].attention.register_forward_pre_hook(lambda _, args: masks.append(args[2]))
     out = net(state, C, layout, {})
-    masked = net(state, C, replace(layout, grid=None, periodic=()), {})
-    assert masks[0] is None
-    assert masks[1] is not None
-    assert_same(out, masked, layout)
+    full = net(state, C, replace(layout, grid=None, periodic=()), {})
+    padded = Layout(F.pad(layout.mask, (0, 1)), F.pad(layout.positions, (0, 0, 0, 1)))
+    masked = net({"x": F.pad(state["x"], (0, 0, 0, 1), value=7.0)}, C, padded, {})
+    assert [mask is None for mask in masks] == [True, True, False]
+    assert_same(out, full, layout)
+    assert_same(out, {"x": masked["x"][:, :-1]}, layout)
 
 
 def test_pair_outputs_are_symmetric(world):
@@ -208,6 +231,7 @@ def test_pairs_reach_tokens_and_the_diagonal_does_not(world, names):
         ({"distances": "y"}, "distances: 'y' is no continuous field of tokens; choose from: x"),
         ({"pair_updates": True}, "there are no pairs to update"),
         ({"distances": "x", "axes": 1, "attention_axes": [[0]]}, "distances, stand on no grid"),
+        ({"count": True, "axes": 1}, "it is for a set"),
     ],
 )
 def test_bad_options(world, options, word):
@@ -234,7 +258,7 @@ def test_bad_inputs(world):
 def test_arguments_are_kept_as_attributes(world):
     options = {"width": 24, "depth": 1, "heads": 2, "mlp_ratio": 2.0, "qk_norm": False, "dropout": 0.1, "pair_width": 4}
     options |= {"self_conditioning": True, "absolute_positions": False, "rope_base": 50.0}
-    options |= {"distances": "x", "pair_updates": True}
+    options |= {"distances": "x", "pair_updates": True, "waves": 3}
     net = DiT([world.fields["x"]], (), 1, **options)
     assert {name: getattr(net, name) for name in options} == options
     assert (net.fields, net.conditions, net.axes) == ((world.fields["x"],), (), 1)

@@ -11,14 +11,14 @@ from torch import Tensor
 from .. import rng
 from ..denoiser import Denoiser
 from ..processes import Gaussian
-from ..state import Encoded, Field, Known, State
+from ..state import Encoded, Field, Known, Layout, State
 
 
 @dataclass(frozen=True)
 class Draw:
     """All the randomness of one training step."""
 
-    t: Tensor  # (B,)
+    t: Tensor  # (B,), or (B, N) where tokens have times of their own
     noise: State
     drop: dict[str, Tensor] = field(default_factory=dict)  # condition name -> (B,) bool
     self_condition: bool = False
@@ -89,6 +89,14 @@ def offsets(denoiser: Denoiser, offset: float | Mapping[str, float]) -> dict[str
                 f"give offset by field, without {name}, or leave it at 0"
             )
     return {name: size for name, size in offset.items() if size}
+
+
+def places(layout: Layout) -> tuple[Tensor, int]:
+    """The number of each token's place on the first axis, (B, N), and how many places there are; in a set each token has its own."""
+    if layout.positions is None:
+        return torch.arange(layout.tokens, device=layout.mask.device).expand(layout.mask.shape), layout.tokens
+    found, number = torch.unique(layout.positions[..., 0], return_inverse=True)
+    return number, len(found)
 
 
 def gaussian_fields(denoiser: Denoiser) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from ..processes import Gaussian
 from ..schedules import Learned
 from ..state import Conditions, Encoded, Field, State, expand_time
 from .couplings import Coupling
-from .draws import Draw, counted_entries, draw_noise, gaussian_fields, offsets, shifted
+from .draws import Draw, counted_entries, draw_noise, gaussian_fields, offsets, places, shifted
 from .times import LossAware, TimeDensity, Uniform
 from .weights import LearnedUncertainty, Likelihood, Unit, Weight
 
@@ -24,7 +24,8 @@ from .weights import LearnedUncertainty, Likelihood, Unit, Weight
 class Loss:
     """Per-sample losses (B,): `total` to be averaged, `fields` by name and unweighted by the field, `t` for logs.
 
-    Both count samples by their importance (`Draw.weight`); a learnt uncertainty is in `total` alone.
+    Both count samples by their importance (`Draw.weight`); a learnt uncertainty is in `total` alone. Where tokens have times of
+    their own, `t` is their mean.
     """
 
     total: Tensor
@@ -50,9 +51,13 @@ class Objective(nn.Module):
             one more normal number, times s, on all its tokens. The noise then has covariance I + s^2 11^T over tokens, its mean
             over N tokens the variance s^2 + 1/N, while samplers start from I: the network learns to move the mean further than
             the prior asks for. Meant for schedules whose alpha(1) is above 0 (Guttenberg 2023, "Diffusion with offset noise").
+        independent: share of samples whose tokens have times of their own, one for each place on the first axis (frames of a
+            video, steps of a series), each drawn from `times`; the others have one time for all. Such a network serves times per
+            token when it samples (Chen et al. 2024, arXiv:2407.01392, algorithm 1, where the share is 1).
 
     Raises:
-        ValueError: a number outside its range; two parts that both even out the noise levels.
+        ValueError: a number outside its range; two parts that both even out the noise levels; independent times beside a part that
+            learns from the time of a sample.
     """
 
     times: TimeDensity
@@ -67,6 +72,7 @@ class Objective(nn.Module):
         stratified: bool = True,
         coupling: Coupling | None = None,
         offset: float | dict[str, float] = 0.0,
+        independent: float = 0.0,
     ) -> None:
         super().__init__()
         for name, p in (dropout if isinstance(dropout, dict) else {"all": dropout}).items():
@@ -77,13 +83,21 @@ class Objective(nn.Module):
         for name, size in (offset if isinstance(offset, dict) else {"all": offset}).items():
             if not 0 <= size < float("inf"):
                 raise ValueError(f"offset of {name}: a strength of at least 0 is needed, for example 0.1; found {size}")
+        if not 0 <= independent <= 1:
+            raise ValueError(f"independent is a share of samples in [0, 1], found {independent}")
         self.times, self.weight = times or Uniform(), weight or Unit()
         if self.times.observes and isinstance(self.weight, LearnedUncertainty):
             raise ValueError(
                 f"{type(self.times).__name__} looks where losses are large and LearnedUncertainty makes them all alike: take one"
             )
+        if independent and (self.times.observes or isinstance(self.weight, LearnedUncertainty)):
+            learner = self.times if self.times.observes else self.weight
+            raise ValueError(
+                f"{type(learner).__name__} learns what the loss is at the time of a sample, and with independent={independent} a "
+                "sample has many: take one of the two"
+            )
         self.dropout, self.self_conditioning, self.stratified = dropout, self_conditioning, stratified
-        self.coupling, self.offset = coupling, offset
+        self.coupling, self.offset, self.independent = coupling, offset, independent
 
     def prepare(self, denoiser: Denoiser) -> None:
         """Look at the denoiser and make what is learnt for its fields: once, before the optimizer is made."""
@@ -101,6 +115,11 @@ class Objective(nn.Module):
         if self.self_conditioning and not denoiser.self_conditioning:
             raise ValueError(
                 "objective.self_conditioning is above 0 but the backbone takes none: set backbone.self_conditioning=true"
+            )
+        if self.independent and not denoiser.per_token_time:
+            raise ValueError(
+                f"objective.independent={self.independent} gives tokens times of their own, and this backbone has one for all: "
+                "set it to 0, or take another backbone"
             )
         if not gaussian_fields(denoiser) and not isinstance(self.weight, Unit):
             raise ValueError(
@@ -130,7 +149,14 @@ class Objective(nn.Module):
             u = rng.unit(rng.keys(seed, index, "train", step, "time"), 1, torch.float64)[:, 0]
         clock = denoiser.time_field()
         place, weight = self.times.focus(u)
-        t = self.times.quantile(place.clamp(1e-9, 1 - 1e-9), clock.schedule if clock else None)
+        schedule = clock.schedule if clock else None
+        t = self.times.quantile(place.clamp(1e-9, 1 - 1e-9), schedule)
+        if self.independent:
+            groups, count = places(encoded.layout)
+            own = rng.unit(rng.keys(seed, index, "train", step, "time", "own"), count, torch.float64)
+            own = self.times.quantile(own.clamp(1e-9, 1 - 1e-9), schedule).gather(1, groups)
+            apart = rng.unit(rng.keys(seed, index, "train", step, "apart"), 1) < self.independent
+            t = torch.where(apart, own, t[:, None])
         drop = {
             spec.name: rng.unit(rng.keys(seed, index, "train", step, "drop", spec.name), 1)[:, 0]
             < self._dropout(spec.name)
@@ -171,13 +197,15 @@ class Objective(nn.Module):
                 previous = denoiser(x_t, draw.t, encoded.layout, cond, known)
         posterior = denoiser(x_t, draw.t, encoded.layout, cond, known, previous)
         fields = {n: self._field(denoiser, f, posterior[n], encoded, draw, x_t[n]) for n, f in denoiser.fields.items()}
-        settled = self._settled(denoiser, fields, draw.t)
+        real = mask.to(draw.t.dtype)
+        t = draw.t if draw.t.ndim == 1 else (draw.t * real).sum(1) / real.sum(1).clamp(min=1)
+        settled = self._settled(denoiser, fields, t)
         total = torch.stack([denoiser.fields[n].weight * loss for n, loss in settled.items()]).sum(0)
         for schedule in _learned_schedules(denoiser):
             total = schedule.scale_gradients(total)  # its shape gets the gradient of the squared loss
         if draw.weight is None:
-            return Loss(total, fields, draw.t)
-        return Loss(draw.weight * total, {n: draw.weight * loss for n, loss in fields.items()}, draw.t)
+            return Loss(total, fields, t)
+        return Loss(draw.weight * total, {n: draw.weight * loss for n, loss in fields.items()}, t)
 
     def evidence(self, draw: Draw, loss: Loss) -> Tensor:
         """(2, B): where each sample was drawn and what it lost there, as `times.observe` takes them in."""

@@ -92,7 +92,7 @@ def offsets(denoiser: Denoiser, offset: float | Mapping[str, float]) -> dict[str
 
 
 def places(layout: Layout) -> tuple[Tensor, int]:
-    """The number of each token's place on the first axis, (B, N), and how many places there are; in a set each token has its own."""
+    """The number of each token's place on the first axis, (B, N), and how many there are; in a set each token has its own."""
     if layout.positions is None:
         return torch.arange(layout.tokens, device=layout.mask.device).expand(layout.mask.shape), layout.tokens
     found, number = torch.unique(layout.positions[..., 0], return_inverse=True)

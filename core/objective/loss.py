@@ -56,7 +56,7 @@ class Objective(nn.Module):
             token when it samples (Chen et al. 2024, arXiv:2407.01392, algorithm 1, where the share is 1).
 
     Raises:
-        ValueError: a number outside its range; two parts that both even out the noise levels; independent times beside a part that
+        ValueError: a number outside its range; two parts that both even out the noise levels; independent times beside what
             learns from the time of a sample.
     """
 

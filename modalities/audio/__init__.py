@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 import numpy as np
 import torch
+from ornstein.core.conditioning.columns import Columns
 from ornstein.core.conditioning.spec import ConditionSpec
 from ornstein.core.modality import Item, Modality, Rng
 from ornstein.core.parametrization import Flow
@@ -156,9 +157,10 @@ class Audio(Modality):
             [item.data.samples * np.float32(gain) for item, gain in zip(items, gains, strict=True)]
         )
         guides = {MEL: self.bands * self.channels, NOISY: self._size}
-        self._told = Told.of(items, None if self.guide == "none" else (self.guide, guides[self.guide]))
+        guide = None if self.guide == "none" else (self.guide, guides[self.guide])
+        self._told = Told(Columns.of(items), guide)
         cond = self._told.encode(items, 1)
-        numbers = {n: torch.where(cond[n].present, cond[n].value, -1).tolist() for n in self._told.classes}
+        numbers = {n: torch.where(cond[n].present, cond[n].value, -1).tolist() for n in self._told.columns.classes}
         self._sizes = sizes([len(item.data.samples) for item in items], gains, numbers)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -171,7 +173,7 @@ class Audio(Modality):
             "gains": torch.from_numpy(known.gains),
             "classes": torch.from_numpy(np.zeros((len(known.steps), 0), np.int64) if classes is None else classes),
         }
-        return tensors, {"told": vars(self._told), "classes": list(known.names)}
+        return tensors, {"told": self._told.plain(), "classes": list(known.names)}
 
     def load_state(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
         """Take back what `state` gave."""
@@ -244,7 +246,7 @@ class Audio(Modality):
                 "what was made: --task continuation --given FILE --size SECONDS"
             )
         guide = next((c.value for name, c in cond.items() if c.value.ndim == 3 and bool(c.present.any())), None)
-        classes = {name: c for name, c in cond.items() if name in self._told.classes}
+        classes = {name: c for name, c in cond.items() if name in self._told.columns.classes}
         drawn = []
         for i, u in enumerate(rng.random(n)):  # one after another, so that sample k does not depend on n
             asked = {name: int(c.value[i]) for name, c in classes.items() if bool(c.present[i])}
@@ -318,7 +320,7 @@ class Audio(Modality):
         from .evaluation import Trained, audio_metrics
         from .frechet import embedding
 
-        steps, told = max(self._sizes.longest, 1), self._told
+        steps, told = max(self._sizes.longest, 1), self._told.columns
         others = [embedding(each) for each in self.embeddings or ()]
         trained = Trained(
             self.rate, steps, len(self._sizes.steps), told.classes, tuple(told.numbers), self._fade, others
@@ -337,7 +339,7 @@ class Audio(Modality):
         from .evaluation import audio_floor
 
         sounds = {} if self.guide == "none" else {self.guide: self._guide.sound}
-        return audio_floor(items, cond, rng, given, known, tuple(self._told.classes), sounds)
+        return audio_floor(items, cond, rng, given, known, tuple(self._told.columns.classes), sounds)
 
     @property
     def _size(self) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-import torch
+from ornstein.core.conditioning.columns import Columns
 from ornstein.core.conditioning.spec import ConditionSpec
 from ornstein.core.conditioning.values import class_number
 from ornstein.core.modality import BadItem, Item, Modality, Rng
@@ -19,7 +17,7 @@ from ornstein.core.parametrization import Flow
 from ornstein.core.processes import Gaussian
 from ornstein.core.schedules import Rectified
 from ornstein.core.sources import File, Source
-from ornstein.core.state import Condition, Conditions, Encoded, Field, State
+from ornstein.core.state import Conditions, Encoded, Field, State
 from ornstein.core.tasks import Task, Unconditional
 from torch import Tensor
 
@@ -70,7 +68,7 @@ class Image(Modality):
         self.flip, self.shift = flip, shift
         self._shape: tuple[int, int] | None = None if size is None else (size, size)
         self._channels: int | None = channels
-        self._names: tuple[str, ...] = ()
+        self._told = Columns()
 
     # What the model is made from.
 
@@ -83,7 +81,7 @@ class Image(Modality):
     @property
     def conditions(self) -> tuple[ConditionSpec, ...]:
         """The class `label`, where the training data has labels."""
-        return (ConditionSpec("label", "class", len(self._names), names=self._names),) if self._names else ()
+        return self._told.specs()
 
     @property
     def axes(self) -> int:
@@ -102,18 +100,17 @@ class Image(Modality):
             self._shape = _one_size(items)
             encoder.layout(1, *self._shape, self.patch)
         self._channels = self.channels or max(item.data.shape[-1] for item in items)
-        found = {str(item.cond["label"]) for item in items if "label" in item.cond} if self.labels else set()
-        self._names = tuple(sorted(found, key=_natural))
+        self._told = Columns.of(items, classes=["label"], only=["label"] if self.labels else [])
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Size, channels and class names."""
         shape = None if self._shape is None else list(self._shape)
-        return {}, {"size": shape, "channels": self._channels, "names": list(self._names)}
+        return {}, {"size": shape, "channels": self._channels, "told": vars(self._told)}
 
     def load_state(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
         """Take back what `state` gave."""
         self._shape = None if plain["size"] is None else (int(plain["size"][0]), int(plain["size"][1]))
-        self._channels, self._names = plain["channels"], tuple(plain["names"])
+        self._channels, self._told = plain["channels"], Columns.load(plain["told"])
 
     # Files.
 
@@ -148,7 +145,7 @@ class Image(Modality):
             raise ValueError(f"a batch holds images of one size, not of {_list_sizes(sizes)}: set modality.size")
         pixels = np.stack([to_channels(item.data, self._fitted_channels()) for item in items])
         encoded = encoder.encode(pixels, [None] * len(items) if known is None else known, self.patch)
-        return replace(encoded, cond=self._labels(items))
+        return replace(encoded, cond=self._told.encode(items))
 
     def blank(self, n: int, cond: Conditions, rng: Rng, size: int | tuple[int, int] | None = None) -> Encoded:
         """n images to be made, of the training size or of `size` pixels: a side, or (height, width)."""
@@ -208,7 +205,7 @@ class Image(Modality):
         """What is measured on samples of a task."""
         from .evaluation import image_metrics
 
-        return image_metrics(task, labelled=bool(self._names))
+        return image_metrics(task, labelled="label" in self._told.classes)
 
     def floor(
         self,
@@ -230,34 +227,12 @@ class Image(Modality):
     def _numbers(self, cond: Mapping[str, Any]) -> dict[str, int]:
         """The class by its number, where there is one."""
         label = cond.get("label")
-        return {"label": class_number(self.conditions[0], label)} if self._names and label is not None else {}
+        return {"label": class_number(self.conditions[0], label)} if self._told.classes and label is not None else {}
 
     def _fitted_channels(self) -> int:
         if self._channels is None:
             raise ValueError("the number of channels is unknown before fit(): set modality.channels, or fit on data")
         return self._channels
-
-    def _labels(self, items: Sequence[Item]) -> Conditions:
-        """The class number of each item; an item without a label has no value."""
-        if not self._names:
-            return {}
-        numbers = [self._number(item) for item in items]
-        value = torch.tensor([0 if number is None else number for number in numbers])
-        return {"label": Condition(value, torch.tensor([number is not None for number in numbers]))}
-
-    def _number(self, item: Item) -> int | None:
-        if "label" not in item.cond:
-            return None
-        label = str(item.cond["label"])
-        if label not in self._names:
-            near = difflib.get_close_matches(label, self._names, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            classes = ", ".join(self._names[:10]) + (", ..." if len(self._names) > 10 else "")
-            raise ValueError(
-                f"{item.key or 'an image'} has label {label!r}, which is none of the {len(self._names)} classes of the "
-                f"training data ({classes}){hint}"
-            )
-        return self._names.index(label)
 
 
 def _one_size(items: Sequence[Item]) -> tuple[int, int]:
@@ -273,9 +248,3 @@ def _one_size(items: Sequence[Item]) -> tuple[int, int]:
 
 def _list_sizes(sizes: Iterable[tuple[int, int]]) -> str:
     return ", ".join(f"{height} x {width}" for height, width in sizes)
-
-
-def _natural(label: str) -> tuple[bool, float, str]:
-    """Whole numbers by value, then words by letter."""
-    number = re.fullmatch(r"-?\d+", label) is not None
-    return not number, float(label) if number else 0.0, label

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
+from ornstein.core.conditioning.columns import Columns
 from ornstein.core.conditioning.spec import ConditionSpec
 from ornstein.core.modality import BadItem, Item, Modality, Rng
 from ornstein.core.parametrization import EDM
@@ -110,9 +111,14 @@ class Molecules(Modality):
     @property
     def conditions(self) -> tuple[ConditionSpec, ...]:
         """The properties."""
-        if self._sizes is None or not self.properties:
-            return ()
-        return told.specs(self.properties, self.units or {}, self._sizes.values)
+        return self._told.specs(self.units)
+
+    @property
+    def _told(self) -> Columns:
+        """What can be asked for; nothing before `fit`."""
+        if self._sizes is None:
+            return Columns()
+        return told.columns(self.properties or (), self._sizes.values)
 
     @property
     def axes(self) -> int:
@@ -194,7 +200,7 @@ class Molecules(Modality):
             ValueError: atoms or bonds that the training molecules do not have, or no positions where they are needed.
         """
         encoded = self._space().encode([item.data for item in items], known)
-        return replace(encoded, cond=told.encode(items, self.properties or ()))
+        return replace(encoded, cond=self._told.encode(items))
 
     def blank(self, n: int, cond: Conditions, rng: Rng, size: int | None = None) -> Encoded:
         """n molecules to be made, of `size` atoms or as many as training molecules near the properties asked for.

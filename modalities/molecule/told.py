@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-import torch
-from ornstein.core.conditioning.spec import ConditionSpec
+from ornstein.core.conditioning.columns import Columns
 from ornstein.core.modality import Item
-from ornstein.core.state import Condition, Conditions
+from ornstein.core.state import Conditions
 
 
-def specs(names: Sequence[str], units: Mapping[str, str], values: np.ndarray) -> tuple[ConditionSpec, ...]:
-    """The declarations; `values` (n, P) of the training molecules give mean and spread, NaN where one has none."""
+def columns(names: Sequence[str], values: np.ndarray) -> Columns:
+    """The conditions; `values` (n, P) of the training molecules give mean and spread, NaN where one has none."""
     mean, spread = np.nanmean(values, 0), np.nanstd(values, 0)
-    return tuple(
-        ConditionSpec(name, "scalar", unit=units.get(name, ""), offset=float(m), scale=float(s) if s > 0 else 1.0)
-        for name, m, s in zip(names, mean, spread, strict=True)
-    )
+    return Columns(numbers={name: (float(m), float(s) or 1.0) for name, m, s in zip(names, mean, spread, strict=True)})
 
 
 def table(items: Sequence[Item], names: Sequence[str]) -> np.ndarray:
@@ -31,16 +27,6 @@ def table(items: Sequence[Item], names: Sequence[str]) -> np.ndarray:
     if lacking:
         raise ValueError(f"no training molecule has a value of {', '.join(lacking)}: see modality.properties")
     return values
-
-
-def encode(items: Sequence[Item], names: Sequence[str]) -> Conditions:
-    """The properties of a batch; what an item does not have is not present."""
-    out: Conditions = {}
-    for name in names:
-        there = [item.cond.get(name) is not None for item in items]
-        value = [float(item.cond[name]) if t else 0.0 for item, t in zip(items, there, strict=True)]
-        out[name] = Condition(torch.tensor(value), torch.tensor(there))
-    return out
 
 
 def asked(cond: Conditions, names: Sequence[str], n: int) -> np.ndarray:

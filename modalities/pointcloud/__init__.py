@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from ornstein.core.conditioning.columns import Columns
 from ornstein.core.conditioning.spec import ConditionSpec
 from ornstein.core.conditioning.values import class_number
 from ornstein.core.modality import BadItem, Item, Modality, Rng
@@ -27,8 +28,8 @@ from .formats import EXTENSIONS
 from .furniture import Furniture
 from .masks import read_mask
 from .normalise import KINDS, Frame, Frames, Normalise
+from .reading import CAPTION, LABEL
 from .tasks import DRAWN, OPEN, Completion, Denoise, Drop, Half, Regenerate, Upsample, View
-from .told import Told
 
 if TYPE_CHECKING:
     from ornstein.core.evaluation.protocol import Protocol
@@ -94,7 +95,7 @@ class PointClouds(Modality):
         self.labels, self.captions, self.factor = labels, captions, factor
         self._reading = reading.Reading(4 * most if dense is None else dense, up, unit, points)
         self._frames: Frames | None = None
-        self._told = Told()
+        self._told = Columns()
 
     # What the model is made from.
 
@@ -107,7 +108,7 @@ class PointClouds(Modality):
     @property
     def conditions(self) -> tuple[ConditionSpec, ...]:
         """`label` and `caption`, where they are asked for and the training data has them."""
-        return self._told.specs
+        return self._told.specs()
 
     @property
     def axes(self) -> int:
@@ -127,27 +128,28 @@ class PointClouds(Modality):
                 raise ValueError(
                     f"no training shape has {column}: set modality.{column}=false, or give files that have them"
                 )
-        self._told = Told.of(items, self.labels, self.captions)
-        numbers = [self._told.number(item) for item in items]
+        wanted = [name for name, use in ((LABEL, self.labels), (CAPTION, self.captions)) if use]
+        self._told = Columns.of(items, classes=[LABEL], texts=[CAPTION], only=wanted)
+        numbers = [self._told.number(item, LABEL) for item in items]
         labels = [-1 if number is None else number for number in numbers]
         self._frames = Frames.of(self.normalise, [item.data.points for item in items], labels)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """The frames, the classes and the length of captions."""
+        """The frames and the conditions."""
         if self._frames is None:
             return {}, {}
         one = [*self._frames.one.centre.tolist(), self._frames.one.scale]
         tensors = {}
         if self.normalise != "dataset":
             tensors = {"bank": torch.from_numpy(self._frames.bank), "labels": torch.from_numpy(self._frames.labels)}
-        return tensors, {"frame": one, "names": list(self._told.names), "bytes": self._told.bytes}
+        return tensors, {"frame": one, "told": vars(self._told)}
 
     def load_state(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
         """Take back what `state` gave."""
         *centre, scale = plain["frame"]
         bank = {name: x.cpu().numpy() for name, x in tensors.items()}
         self._frames = Frames(self.normalise, Frame(np.array(centre), scale), **bank)
-        self._told = Told(tuple(plain["names"]), plain["bytes"])
+        self._told = Columns.load(plain["told"])
 
     # Files.
 
@@ -283,7 +285,7 @@ class PointClouds(Modality):
         """What is measured on samples of a task."""
         from .evaluation import cloud_metrics
 
-        return cloud_metrics(task, self.points, labelled=bool(self._told.names))
+        return cloud_metrics(task, self.points, labelled=LABEL in self._told.classes)
 
     def floor(
         self,
@@ -307,9 +309,9 @@ class PointClouds(Modality):
 
     def _named(self, cond: Mapping[str, Any]) -> dict[str, Any]:
         """The class by its name, where it is told by name or by number."""
-        label, names = cond.get("label"), self._told.names
+        label, names = cond.get(LABEL), self._told.classes.get(LABEL)
         return (
-            {**cond, "label": names[class_number(self.conditions[0], label)]}
+            {**cond, LABEL: names[class_number(self.conditions[0], label)]}
             if names and label is not None
             else dict(cond)
         )

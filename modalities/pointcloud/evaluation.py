@@ -20,7 +20,7 @@ from .memory import memory_metrics
 from .paired import given_metrics
 from .pairs import Pairs, set_metrics
 from .pointnet import AUTOENCODER, CLASSIFIER
-from .told import LABEL
+from .reading import LABEL
 
 __all__ = ["cloud_metrics"]
 

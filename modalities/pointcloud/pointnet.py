@@ -11,7 +11,7 @@ from ornstein.core.evaluation.extractors import FeatureNetwork, Learned
 from torch import Tensor, nn
 
 from .cloud import Cloud
-from .told import LABEL
+from .reading import LABEL
 
 POINTS = 256  # that the network sees of a shape, the first ones
 _FEATURES = 64

@@ -15,7 +15,7 @@ from ornstein.core.sources import File, Row
 from . import arrays, formats, sampling
 
 CLOUD = "cloud"  # the column of a row that says which cloud of its file it is, from 0
-_TOLD = ("label", "caption")
+LABEL, CAPTION = "label", "caption"
 _METRES = {
     "um": 1e-6,
     "micron": 1e-6,
@@ -77,7 +77,7 @@ def rows(found: Sequence[Row]) -> list[Row]:
             continue
         stack = arrays.stack(row.file)
         for i in range(stack.count):
-            told = {column: text for column in ("name", *_TOLD) if (text := stack.text(i, column)) is not None}
+            told = {column: text for column in ("name", LABEL, CAPTION) if (text := stack.text(i, column)) is not None}
             place: dict[str, Any] = (
                 {CLOUD: i, "part_of": f"{row.file.name}#{i}"} if stack.count > 1 else {}
             )  # each falls to a part by itself
@@ -103,6 +103,6 @@ def read(file: File, row: Mapping[str, Any], reading: Reading) -> Item:
         warnings.warn(f"{file.location}: {note}", stacklevel=2)
     scale = 1.0 if reading.unit is None else _METRES[shape.unit or reading.unit]
     cloud = sampling.turned(shape.cloud, _UPRIGHT if reading.up == "z" else np.eye(3), scale)
-    cond = {column: str(row[column]) for column in _TOLD if column in row}
+    cond = {column: str(row[column]) for column in (LABEL, CAPTION) if column in row}
     cloud = replace(cloud, name=str(row.get("name") or cloud.name or key))
     return Item(cloud, cond, key, {"points": shape.points, "notes": shape.notes})

@@ -169,7 +169,7 @@ class TimeSeries(Modality):
         """What `fit` learnt."""
         tensors = {name: torch.from_numpy(np.asarray(x, np.float64).copy()) for name, x in self._scaling.arrays.items()}
         lengths = [list(pair) for pair in Counter(self._lengths).items()]
-        plain = {"columns": list(self._columns), "freq": self._freq, "lengths": lengths, "told": vars(self._told)}
+        plain = {"columns": list(self._columns), "freq": self._freq, "lengths": lengths, "told": self._told.plain()}
         return tensors, plain
 
     def load_state(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
@@ -177,7 +177,7 @@ class TimeSeries(Modality):
         self._columns, self._freq = tuple(plain["columns"]), plain["freq"]
         self._lengths = tuple(int(t) for t, count in plain["lengths"] for _ in range(count))
         self._scaling = Scaling(self.scale, self.transform, {name: x.numpy() for name, x in tensors.items()})
-        self._told = Told.load(dict(plain["told"]))
+        self._told = Told.load(plain["told"])
 
     # Files.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+from ornstein.core.conditioning.columns import Columns
 from ornstein.core.conditioning.spec import ConditionSpec
 from ornstein.core.modality import Item
 from ornstein.core.state import Condition, Conditions
@@ -20,20 +20,18 @@ from .tasks import COVARIATES
 CALENDAR = "calendar"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Told:
     """The conditions, as the training items have them.
 
     Args:
-        classes: condition -> its names.
-        static: names of numbers.
+        columns: words and numbers.
         features: of the calendar; empty: the model is not told the time.
         mean: (D,) of the covariates; empty: there are none.
         std: (D,) of the covariates.
     """
 
-    classes: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    static: tuple[str, ...] = ()
+    columns: Columns = field(default_factory=Columns)
     features: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
@@ -48,11 +46,6 @@ class Told:
         Raises:
             ValueError: a calendar is asked for, and items have no dates; a period that the calendar does not have.
         """
-        found: dict[str, set[str]] = {}
-        for item in items:
-            for name, value in item.cond.items():
-                if name not in static:
-                    found.setdefault(name, set()).add(str(value))
         features: tuple[str, ...] = ()
         if periods:
             index = items[0].data.index
@@ -68,19 +61,22 @@ class Told:
             some = np.concatenate([item.meta[COVARIATES] for item in items[:: max(1, len(items) // 2000)]])
             spread = np.nanstd(some, axis=0)
             mean, std = tuple(np.nanmean(some, axis=0).tolist()), tuple(np.where(spread > 0, spread, 1.0).tolist())
-        classes = {name: tuple(sorted(values, key=_natural)) for name, values in sorted(found.items())}
-        return Told(classes, tuple(static), features, mean, std)
+        words = {name for item in items for name in item.cond} - set(static)
+        return Told(Columns.of(items, words), features, mean, std)
 
     @staticmethod
     def load(plain: dict[str, Any]) -> Told:
-        """From what `vars` gave, by way of JSON."""
-        classes = {name: tuple(names) for name, names in plain.pop("classes").items()}
-        return Told(classes, **{name: tuple(values) for name, values in plain.items()})
+        """From what `plain` gave, by way of JSON."""
+        rest = {name: tuple(values) for name, values in plain.items() if name != "columns"}
+        return Told(Columns.load(plain["columns"]), **rest)
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return vars(self) | {"columns": vars(self.columns)}
 
     def specs(self, patch: int) -> tuple[ConditionSpec, ...]:
         """The declarations."""
-        specs = [ConditionSpec(name, "class", len(names), names=names) for name, names in self.classes.items()]
-        specs += [ConditionSpec(name, "scalar") for name in self.static]
+        specs = list(self.columns.specs())
         if self.features:
             specs.append(ConditionSpec(CALENDAR, "dense", 2 * len(self.features) * patch, "concat"))
         if self.mean:
@@ -93,16 +89,8 @@ class Told:
         Raises:
             ValueError: a class that the training data does not have.
         """
-        out: Conditions = {}
+        out = self.columns.encode(items)
         channels, steps = len(items[0].data.columns), Tokens(how.patch)
-        for name, names in self.classes.items():
-            numbers = [_number(item, name, names) for item in items]
-            value = torch.tensor([0 if number is None else number for number in numbers])
-            out[name] = Condition(value, torch.tensor([number is not None for number in numbers]))
-        for name in self.static:
-            there = [name in item.cond for item in items]
-            given = [float(item.cond[name]) if t else 0.0 for item, t in zip(items, there, strict=True)]
-            out[name] = Condition(torch.tensor(given), torch.tensor(there))
         if self.features:
             there = [item.data.index is not None for item in items]
             index = [_local(item) for item in items]
@@ -122,25 +110,3 @@ def _local(item: Item) -> np.ndarray:
     if item.data.index is None:
         return np.zeros(item.data.steps, "datetime64[ns]")
     return calendar.local(item.data.index, item.data.zone)
-
-
-def _number(item: Item, name: str, names: tuple[str, ...]) -> int | None:
-    if item.cond.get(name) is None:
-        return None
-    word = str(item.cond[name])
-    if word not in names:
-        near = difflib.get_close_matches(word, names, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        some = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-        raise ValueError(
-            f"{item.key or 'an item'} has {name} {word!r}, which is none of the {len(names)} of the training data ({some}){hint}"
-        )
-    return names.index(word)
-
-
-def _natural(word: str) -> tuple[bool, float, str]:
-    """Numbers by value, then words by letter."""
-    try:
-        return False, float(word), word
-    except ValueError:
-        return True, 0.0, word

@@ -482,7 +482,8 @@ def test_the_digits_are_those_of_scikit_learn():
     assert [item.cond["label"] for item in items] == [str(label) for label in labels]
     assert (items[0].key, items[-1].key) == ("digits#0", "digits#1796")
     modality.fit(items)
-    assert modality.state()[1] == {"size": [8, 8], "channels": 1, "names": [str(i) for i in range(10)]}
+    told = {"classes": {"label": tuple(str(i) for i in range(10))}, "numbers": {}, "texts": {}}
+    assert modality.state()[1] == {"size": [8, 8], "channels": 1, "told": told}
     assert modality.cost(items[0]) == 16
     assert source.fingerprint() == pickle.loads(pickle.dumps(source)).fingerprint()
 

@@ -160,7 +160,7 @@ def test_a_given_file_with_other_columns_or_steps_is_refused():
     with pytest.raises(BadItem, match=r"x\.csv: has steps of 15min; the model was trained on steps of h"):
         modality.read(memory(slower), {})
     item = modality.read(memory(table().assign(wind="W")), {})
-    with pytest.raises(ValueError, match="wind 'W', which is none of the 2 of the training data"):
+    with pytest.raises(ValueError, match="wind 'W', which is none of the 2 classes of the training data"):
         modality.encode([item], None, np.random.default_rng(0))
 
 

@@ -70,15 +70,24 @@ def sounds(folder):
     return folder
 
 
+def films(folder):
+    """A folder of two classes of films of 16 frames, twelve of each."""
+    rng = np.random.default_rng(0)
+    for i in range(24):
+        path = folder / "ab"[i % 2] / f"{i}.npz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, frames=rng.integers(0, 256, (16, 24, 32, 3), dtype=np.uint8), fps=25.0)
+    return folder
+
+
 @pytest.fixture
 def data(tmp_path):
     """What a recipe leaves to the user, by the recipe's name."""
 
     def words(name):
         modality, _, recipe = name.partition("/")
-        root = {"audio": sounds, "image": pictures, "molecule": molecules, "pointcloud": shapes, "timeseries": series}[
-            modality
-        ](tmp_path / "data")
+        make = {"audio": sounds, "image": pictures, "molecule": molecules, "pointcloud": shapes, "timeseries": series}
+        root = {**make, "video": films}[modality](tmp_path / "data")
         if modality == "timeseries":
             root = root / ("impute.csv" if recipe == "impute" else "any.csv")
         return {"data.root": f"data.root={root}"}

@@ -200,8 +200,8 @@ def written_files_can_be_read(subject: Subject) -> str | None:
             rows = modality.rows([Row(file_at(path)) for path in ours], (0.8, 0.1, 0.1))
             require(len(rows) >= len(samples), f"write returns files of {len(rows)} items for {len(samples)} samples")
             items = [modality.read(row.file, row.values) for row in rows[: len(samples)]]
-    with doing("encode of what was written and read"):
-        again = subject.encode(items)
+        with doing("encode of what was written and read"):  # while the files are there: items may read them late
+            again = subject.encode(items)
     what = "what was written and read, and the samples"
     require(torch.equal(again.mask, encoded.mask), f"{what}: another number of tokens")
     same(modality.fields, encoded.mask, again.state, encoded.state, subject.tolerance, what)

@@ -1,11 +1,16 @@
 """Which lines a report has, and one small report on bouncing digits."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from ornstein.core.evaluation import evaluate
-from ornstein.modalities.video import Video
+from ornstein.modalities.video import Video, evaluation, frame_distance
 from ornstein.modalities.video.data import Bounce
 from ornstein.modalities.video.evaluation import video_metrics
+from ornstein.modalities.video.extractor import Watching
+from ornstein.modalities.video.frame_distance import Frames
+from ornstein.modalities.video.fvd import unlabelled
 
 
 def names(task, **more):
@@ -43,19 +48,22 @@ def test_embeddings_by_name_have_lines_of_their_own():
 
 
 @pytest.mark.slow
-def test_a_report_on_bouncing_digits_puts_each_line_where_it_belongs():
-    """Held-out clips as samples: what a perfect model reaches, and a floor that is far from it."""
+def test_a_report_on_bouncing_digits_puts_each_line_where_it_belongs(monkeypatch):
+    """Held-out clips as samples: what a perfect model reaches, and a floor that is far from it. Networks are trained briefly."""
+    monkeypatch.setattr(evaluation, "Watching", partial(Watching, steps=100))
+    monkeypatch.setattr(frame_distance, "Frames", partial(Frames, steps=100))
     video = Video(frames=16, height=32, width=32, channels=1)
     rows = Bounce().rows()
     rows = video.rows([rows[i] for i in np.random.default_rng(0).permutation(len(rows))[:420]], (0.8, 0.1, 0.1))
     items = [video.read(row.file, row.values) for row in rows]
     train, held, ours = items[:300], items[300:360], items[360:]
     video.fit(train)
-    report = evaluate(video, [i.data for i in ours], [i.cond for i in ours], train, held, repeats=3, progress=False)
+    made = unlabelled([item.data for item in ours]).samples
+    report = evaluate(video, made, [i.cond for i in ours], train, held, repeats=3, progress=False)
     found = {row["metric"]: row for row in report.rows}
     for name in ("FVD, self-trained", "frame Fréchet distance", "temporal spectrum, dB"):
         assert found[name]["floor"]["value"] > 2 * found[name]["real"]["value"], name
     assert found["law residual, pixels"]["ours"]["value"] < 0.2
     assert found["memorisation"]["ours"]["value"] == pytest.approx(0.5, abs=0.2)
     assert found["memorisation"]["floor"]["value"] > 0.9  # noisy copies are copies
-    assert found["class agreement"]["real"]["value"] > 0.6  # of 300 clips alone
+    assert found["class agreement"]["real"]["value"] > 0.15  # by chance 0.1

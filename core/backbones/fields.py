@@ -6,15 +6,11 @@ parameter takes part in every step; where nothing is given the entries are zeros
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..conditioning.fourier import Fourier
-from ..state import Field, Known, State, field_mask
-from .layers import zero_linear
+from ..state import Field, Known, State
 from .linear import Linear
 
 
@@ -89,31 +85,3 @@ class FieldEmbedding(nn.Module):
             zeros = h.new_zeros(*x.shape, self.field.channels)
             h = h + self.previous(zeros if previous is None else previous.to(h.dtype))
         return h
-
-
-class CountEmbedding(nn.Module):
-    """How many tokens there are, and how many tokens and pairs of each class: numbers n to vectors of a width.
-
-    Each enters through the waves of log2(1 + n). The result is 0 until it has learnt something.
-
-    Args:
-        fields: the fields of the state; the categorical ones are counted, masked entries as a class of their own.
-        width: W.
-    """
-
-    def __init__(self, fields: Sequence[Field], width: int) -> None:
-        super().__init__()
-        self.fields = [f for f in fields if f.kind == "categorical"]
-        self.features = Fourier(32, low=0.1, high=50.0)
-        self.inner = Linear(64 * (1 + sum(f.channels + 1 for f in self.fields)), width)
-        self.outer = zero_linear(width, width)
-
-    def forward(self, inputs: State, mask: Tensor) -> Tensor:
-        """(B, W) of a state and its mask (B, N)."""
-        counts = [mask.sum(1, keepdim=True)]
-        for f in self.fields:
-            real = field_mask(f, mask)
-            seen = F.one_hot(inputs[f.name].masked_fill(~real, 0), f.channels + 1) * real[..., None]
-            counts.append(seen.flatten(1, -2).sum(1) // (2 if f.axes == "pair" else 1))
-        n = torch.cat(counts, 1).to(self.outer.weight.dtype)
-        return self.outer(F.silu(self.inner(self.features((1 + n).log2()).flatten(1).to(n.dtype))))

@@ -29,6 +29,21 @@ class TimeEmbedding(nn.Module):
         return self.mlp(self.features(c_noise))
 
 
+class CountEmbedding(nn.Module):
+    """How many tokens are real: n >= 1 to vectors of a width, through the waves of log2 n; 0 until it has learnt something."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.features = Fourier(64, low=0.1, high=50.0)
+        self.inner = Linear(128, width)
+        self.outer = zero_linear(width, width)
+
+    def forward(self, mask: Tensor) -> Tensor:
+        """(B, N) -> (B, W)."""
+        n = mask.sum(1).clamp(min=1).to(self.outer.weight.dtype)
+        return self.outer(F.silu(self.inner(self.features(n.log2()).to(n.dtype))))
+
+
 class HeadNorm(nn.Module):
     """RMS norm of each head's vector, with one learnt gain per head.
 

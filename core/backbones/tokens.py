@@ -15,8 +15,8 @@ from ..conditioning.routes import Routed, Router
 from ..conditioning.spec import ConditionSpec
 from ..state import Conditions, Field, Known, Layout, State, field_mask
 from .backbone import Backbone
-from .fields import CountEmbedding, FieldEmbedding
-from .layers import TimeEmbedding, modulate, zero_linear
+from .fields import FieldEmbedding
+from .layers import CountEmbedding, TimeEmbedding, modulate, zero_linear
 from .linear import Linear
 from .rope import Rotary
 
@@ -58,7 +58,7 @@ class TokenBackbone(Backbone):
         absolute_positions: add a linear map of the position's waves to each token.
         rope_base: the slowest rotation of an open axis has a wavelength of about 2 pi rope_base tokens.
         entered: the token fields whose values enter and leave at the ends; None: all of them.
-        count: tell the network how many tokens a set has, and how many of each class.
+        count: tell the network how many tokens of a set are real.
         waves: frequencies at which the values of continuous token fields enter beside themselves.
 
     Raises:
@@ -95,7 +95,7 @@ class TokenBackbone(Backbone):
         self.count, self.waves = count, waves
         self.token_fields = [f for f in (self.fields if entered is None else entered) if f.axes == "token"]
         self.time = TimeEmbedding(width)
-        self.counting = CountEmbedding(self.fields, width) if count else None
+        self.counting = CountEmbedding(width) if count else None
         self.router = Router(self.conditions, width)
         self.rotary = Rotary(axes, pairs, rope_base) if axes else None
         self.place = Linear(2 * pairs, width, bias=False) if axes and absolute_positions else None
@@ -140,7 +140,7 @@ class TokenBackbone(Backbone):
         c_noise = _times(c_noise, real)
         c = self.time(c_noise)
         if self.counting is not None:
-            c = c + self.counting(inputs, layout.mask)[:, None]
+            c = c + self.counting(layout.mask)[:, None]
         c = F.silu(c if routed.globals is None else c + routed.globals[:, None])
         waves = self._waves(layout)
         x = self._tokens(inputs, real, known, previous)

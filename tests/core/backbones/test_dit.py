@@ -114,19 +114,6 @@ def test_a_set_is_counted(world, count):
     torch.testing.assert_close(out[1, :3], alone[0], atol=1e-10, rtol=1e-10)
 
 
-def test_classes_are_counted(world):
-    """Two of one class and four of another are not three and three; which tokens they are does not matter."""
-    net = world.net(("type", "bond"), count=True)
-    n = lambda types, bonds: net.counting({"type": types, "bond": bonds}, torch.arange(6) < torch.tensor([[5]]))  # noqa: E731
-    types, bonds = torch.tensor([[0, 0, 1, 1, 1, 4]]), torch.zeros(1, 6, 6, dtype=torch.long)
-    base = n(types, bonds)
-    torch.testing.assert_close(n(types[:, [4, 2, 0, 3, 1, 5]], bonds), base)
-    torch.testing.assert_close(n(torch.tensor([[0, 0, 1, 1, 1, 2]]), bonds), base)  # the last one is padding
-    assert (n(torch.tensor([[0, 1, 1, 1, 1, 4]]), bonds) - base).abs().max() > 1e-3
-    bonds[0, 0, 1] = bonds[0, 1, 0] = 2
-    assert (n(types, bonds) - base).abs().max() > 1e-3
-
-
 def test_waves_tell_near_values_apart(world):
     """Before the first layer, 0.02 apart is far with waves and next to nothing without."""
     embed = lambda waves, x: world.net(("x",), opened=False, waves=waves).embeddings[0](  # noqa: E731

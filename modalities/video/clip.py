@@ -11,7 +11,10 @@ import numpy as np
 class Filed(Protocol):
     """Frames that lie in a file until they are asked for."""
 
-    shape: tuple[int, int, int, int]
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(T, H, W, C)."""
+        ...
 
     def __call__(self) -> np.ndarray:
         """Decode them: uint8 of that shape."""
@@ -47,7 +50,7 @@ class Clip:
     """
 
     frames: _Frames = _Frames()
-    fps: float
+    fps: float  # type: ignore[misc]  # mypy takes the descriptor for a default
     start: float = 0.0
     name: str = ""
 

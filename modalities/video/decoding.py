@@ -64,6 +64,9 @@ class Film:
     def __init__(self, file: File, header: Header) -> None:
         self.file = file
         self.header = header
+        self._next = 0  # the first frame that can still come
+        self._packets: Iterator[Any] = iter(())
+        self._ready: deque[VideoFrame] = deque()
         self._open()
 
     def read(self, wanted: Sequence[int] | np.ndarray, fit: Fit) -> np.ndarray:
@@ -108,9 +111,8 @@ class Film:
 
     def _open(self) -> None:
         self._container, self._stream = open_film(self.file)
-        self._packets: Iterator[Any] = self._container.demux(self._stream)
-        self._ready: deque[VideoFrame] = deque()
-        self._next = 0
+        self._packets, self._next = self._container.demux(self._stream), 0
+        self._ready.clear()
 
     def _first(self, key: int) -> int:
         """The frame that the key of this number is; what stands before the first key is looked for from the beginning."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from ornstein.core.modality import BadItem
@@ -42,7 +42,7 @@ def frames(file: File, wanted: Sequence[int] | np.ndarray, fit: Fit) -> np.ndarr
     return _readers(file)[1](file, wanted, fit)
 
 
-def _readers(file: File):  # noqa: ANN202
+def _readers(file: File) -> tuple[Callable[[File], Header], Callable[..., np.ndarray]]:
     if isinstance(file.store, Numbered):
         return still_header, still_frames
     kinds = {".webp": (webp_header, webp_frames), ".npz": (array_header, array_frames)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -67,18 +68,17 @@ def _save(clip: Clip, path: Path, output: Output) -> list[Path]:
     if output == "frames":
         path.mkdir(exist_ok=True)
         digits = max(4, len(str(clip.shape[0] - 1)))
-        named = [(path / f"{k:0{digits}d}.png", pixels) for k, pixels in enumerate(clip.frames)]
-        return [_aside(to, lambda aside, pixels=pixels: _png(pixels, aside)) for to, pixels in named]
+        return [_aside(path / f"{k:0{digits}d}.png", partial(_png, each)) for k, each in enumerate(clip.frames)]
     to = path.with_name(f"{path.name}.{output}")
     if output == "npz":
-        return [_aside(to, lambda aside: _arrays(clip, aside))]
+        return [_aside(to, partial(_arrays, clip))]
     return [_aside(to, lambda aside: film(clip, str(aside), output))]
 
 
 def _overview(clips: Sequence[Clip], folder: Path) -> list[Path]:
     grid = side_by_side(clips)
     return [
-        _aside(folder / "sheet.png", lambda aside: _png(sheet(clips), aside)),
+        _aside(folder / "sheet.png", partial(_png, sheet(clips))),
         _aside(folder / "grid.gif", lambda aside: film(grid, str(aside), "gif")),
     ]
 

@@ -89,6 +89,11 @@ class Modality(ABC):
     def write(self, samples: Sequence[Sample], path: Path) -> list[Path]:
         """Write decoded samples into the folder `path` in the modality's native formats."""
 
+    @property
+    def exact_files(self) -> bool:
+        """Whether written samples are read back as they were; a codec may lose some of them."""
+        return True
+
     @abstractmethod
     def encode(self, items: Sequence[Item], known: Sequence[Any | None] | None, rng: Rng) -> Encoded:
         """Items to model space, padded to one batch. `known[i]` is in item i's own coordinates, as its task posed it.

@@ -164,6 +164,11 @@ class Video(Modality):
         """Films, their frames and the exact values; see `writing.save`."""
         return save(samples, Path(path), self.output)
 
+    @property
+    def exact_files(self) -> bool:
+        """All but `mp4`."""
+        return self.output != "mp4"
+
     def render(self, samples: Sequence[Clip]) -> Any:
         """A contact sheet: a row for each clip, a column for each of some frames."""
         from .pictures import sheet

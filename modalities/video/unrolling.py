@@ -31,7 +31,7 @@ def unroll(
     done = np.zeros(clip.shape[:3], bool) if known is None else known.copy()
     out = np.where(done[..., None], clip.frames, np.uint8(0))
     while not done.all():
-        start = _next(done.all((1, 2)), window, step)
+        start = _next(np.all(done, axis=(1, 2)), window, step)
         part = slice(start, start + window)
         given = done[part].copy()
         made: Clip = yield cut(item, part, out[part].copy()), given if given.any() else None

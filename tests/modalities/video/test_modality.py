@@ -50,8 +50,9 @@ def film(frames, fps=8.0, **values):
     return Row(File("a.npz", Memory("films", {"a.npz": content.getvalue()})), values)
 
 
-def test_it_keeps_the_rules_of_the_core():
-    results = check_modality(Video(**{**SMALL, "height": 16, "width": 16}), items=8)
+@pytest.mark.parametrize("output", ["mp4", "npz"])
+def test_it_keeps_the_rules_of_the_core(output):
+    results = check_modality(Video(**{**SMALL, "height": 16, "width": 16, "output": output}), items=8)
     assert {r.name: r.message for r in results if r.status == "failed"} == {}
 
 

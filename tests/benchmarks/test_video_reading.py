@@ -1,7 +1,7 @@
 """The data path of video, clips at the model's size, beside PyAV decoding the same frames of the same clips, with seeking.
 
 Both run in one thread, as a worker does, with the films held open. The order of the clips is drawn, so neither goes through
-a film from its beginning. PyAV seeks and decodes up to the end of the clip: bare, or with each frame as an array of the film's size.
+a film from its beginning. PyAV seeks and decodes up to the end of the clip: bare, or with each frame as an array of full size.
 
 make bench, or pytest -m benchmark_ratio -s tests/benchmarks/test_video_reading.py
 """

@@ -49,6 +49,10 @@ class Store(ABC):
         """Where the file stands in its store; readers that can choose go in this order."""
         return 0
 
+    def stamp(self, name: str) -> tuple[int, int] | None:
+        """Time and size of the file, or of the archive that holds it; see `File.stamp`."""
+        return _changed(str(self.path))
+
     def checksums(self, names: Iterable[str]) -> dict[str, tuple[int, int]]:
         """Size in bytes and CRC-32 of the content of each file."""
         return {name: self._checksum(name) for name in sorted(names, key=self.position)}
@@ -77,6 +81,14 @@ class File:
     def location(self) -> str:
         """Where it is, for messages."""
         return self.store.location(self.name)
+
+    @property
+    def stamp(self) -> tuple[int, int] | None:
+        """What changes with its content, quick to ask for: time in ns and size in bytes of the file, or of its archive.
+
+        None: it lies in memory, or is gone, which opening it will say.
+        """
+        return self.store.stamp(self.name)
 
     def open(self) -> BinaryIO:
         """Open it for reading."""
@@ -123,6 +135,10 @@ class Folder(Store):
         """The path of the file."""
         return str(self.path / name)
 
+    def stamp(self, name: str) -> tuple[int, int] | None:
+        """Time and size of the file."""
+        return _changed(f"{self.path}/{name}")  # pathlib would take most of the time of reading what is kept
+
 
 @dataclass(frozen=True)
 class Zip(Store):
@@ -142,6 +158,10 @@ class Zip(Store):
     def position(self, name: str) -> int:
         """Offset in the archive."""
         return _zip(*_stamp(self.path)).getinfo(name).header_offset
+
+    def stamp(self, name: str) -> tuple[int, int] | None:
+        """Time and size of the file, or of the archive that holds it; see `File.stamp`."""
+        return _changed(str(self.path))
 
     def checksums(self, names: Iterable[str]) -> dict[str, tuple[int, int]]:
         """From the directory of the archive, without reading the members."""
@@ -184,6 +204,10 @@ class Memory(Store):
     def path(self) -> Path:  # type: ignore[override]
         """The label."""
         return Path(self.label)
+
+    def stamp(self, name: str) -> tuple[int, int] | None:
+        """None: what lies in memory does not change."""
+        return None
 
     def names(self) -> list[str]:
         """Every name, sorted."""
@@ -232,6 +256,14 @@ class _TarHandle:
         if len(content) != self.members[name].size:
             raise EOFError(f"{len(content)} bytes of {self.members[name].size}")
         return content
+
+
+def _changed(path: str) -> tuple[int, int] | None:
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size
 
 
 def _stamp(path: Path) -> tuple[Path, int, int, int]:

@@ -45,7 +45,7 @@ def header(file: File) -> Header:
     Raises:
         BadItem: empty, not a file of sound, of fewer than two samples, or holding more or less than its header says.
     """
-    return _header(file, stamp(file))
+    return _header(file, file.stamp)
 
 
 def samples(file: File, start: int = 0, stop: int | None = None) -> np.ndarray:
@@ -64,7 +64,7 @@ def samples(file: File, start: int = 0, stop: int | None = None) -> np.ndarray:
             sound.seek(start)
             found = sound.read(stop - start, dtype="float32", always_2d=True)
     else:
-        found = _decoded(file, stamp(file))[start:stop]
+        found = _decoded(file, file.stamp)[start:stop]
         if stop == about.frames:
             _decoded.cache_clear()
             _unpacked.cache_clear()
@@ -101,20 +101,10 @@ def _unpacked(file: File, stamp: object) -> bytes:
     return file.read()
 
 
-def stamp(file: File) -> object:
-    """What tells one content of a file from another: the key of all that is kept of it."""
-    path = file.store.path / file.name if isinstance(file.store, Folder) else file.store.path
-    try:
-        stat = path.stat()
-    except OSError:  # it lies in memory, or is gone, which opening it will say
-        return None
-    return stat.st_mtime_ns, stat.st_size
-
-
 def _raw(file: File) -> BinaryIO:
     """The file's bytes, which can be gone through in any order."""
     if not isinstance(file.store, Folder):
-        return io.BytesIO(_unpacked(file, stamp(file)))
+        return io.BytesIO(_unpacked(file, file.stamp))
     try:
         return file.open()
     except OSError as error:

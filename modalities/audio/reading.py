@@ -12,7 +12,7 @@ from ornstein.core.modality import BadItem, Item
 from ornstein.core.sources import File
 
 from .clip import Clip
-from .formats import header, samples, stamp
+from .formats import header, samples
 from .resampling import Mix, length, mixed, resample, span
 from .windows import REFUSED, START, STOP
 
@@ -65,7 +65,7 @@ class Reading:
 
     def _kept(self, file: File, start: int, stop: int, total: int) -> np.ndarray:
         """Samples from the whole recording, which is kept until its end has been asked for: its windows cost one decoding."""
-        whole = _converted(file, stamp(file), self.rate, self.channels, self.mix)
+        whole = _converted(file, file.stamp, self.rate, self.channels, self.mix)
         if stop == total:
             _converted.cache_clear()
         return whole[start:stop].copy()

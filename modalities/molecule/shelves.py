@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
 
 import numpy as np
 from ornstein.core.modality import BadItem
-from ornstein.core.sources import Cache, File, Folder, Memory, Store
+from ornstein.core.sources import Cache, File, Store
 
 from .formats import Record, records
 from .options import Options
@@ -47,7 +46,7 @@ class Shelf:
 
     options: Options
     pack: Pack
-    places: dict[File, tuple[tuple[int, int], int, int]]
+    places: dict[File, tuple[tuple[int, int] | None, int, int]]
 
 
 _shelves: list[Shelf] = []  # the latest first
@@ -58,7 +57,7 @@ def shelf(files: Sequence[File], options: Options) -> Shelf:
 
     A file that is bad as a whole is one bad record.
     """
-    stamps = [_stamp(file) for file in files]
+    stamps = [file.stamp for file in files]
     for known in _shelves:
         if known.options == options and all(
             file in known.places and known.places[file][0] == stamp for file, stamp in zip(files, stamps, strict=True)
@@ -77,7 +76,7 @@ def shelf(files: Sequence[File], options: Options) -> Shelf:
 
 def place(file: File, options: Options) -> tuple[Pack, int, int]:
     """The pack that has the records of one file, the first of them and one past the last; quick, since every `read` asks."""
-    stamp = _stamp(file)
+    stamp = file.stamp
     for known in _shelves:
         span = known.places.get(file)
         if span is not None and span[0] == stamp and known.options == options:
@@ -142,14 +141,3 @@ def _name(files: Sequence[File], options: Options) -> str:
     lines = [[name, *sums[store][name]] for store, names in by_store.items() for name in names]
     told = json.dumps([_VERSION, rdBase.rdkitVersion, astuple(options), lines])
     return hashlib.sha256(told.encode()).hexdigest()[:24]
-
-
-def _stamp(file: File) -> tuple[int, int]:
-    """What changes with the content: time and size of the file, or of its archive; nothing for files in memory."""
-    store = file.store
-    if type(store) is Memory:
-        return 0, 0
-    stat = os.stat(
-        f"{store.path}/{file.name}" if type(store) is Folder else store.path
-    )  # pathlib would take most of `read`
-    return stat.st_mtime_ns, stat.st_size

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 from ornstein.core.modality import BadItem
-from ornstein.core.sources import File, Folder
+from ornstein.core.sources import File
 
 from .blocks import bytes_of, unit
 from .cloud import Cloud
@@ -95,7 +95,7 @@ def stack(file: File) -> Stack:
     Raises:
         BadItem: empty, damaged, without an array of points, or with columns of other lengths.
     """
-    return _stack(file, _stamp(file))
+    return _stack(file, file.stamp)
 
 
 @lru_cache(maxsize=2)
@@ -111,14 +111,6 @@ def _stack(file: File, stamp: object) -> Stack:
         return _stacked(arrays)
     except ValueError as error:
         raise BadItem(file.location, str(error)) from error
-
-
-def _stamp(file: File) -> object:
-    """What changes when the file does."""
-    if isinstance(file.store, Folder):
-        stat = (file.store.path / file.name).stat()
-        return stat.st_mtime_ns, stat.st_size
-    return file.store.checksums([file.name])[file.name]
 
 
 def _arrays(ending: str, content: bytes) -> dict[str, np.ndarray]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ornstein.core.modality import BadItem
-from ornstein.core.sources import File, Folder, Memory
+from ornstein.core.sources import File
 
 from . import formats
 from .cells import DATE_NAMES, BadCell, dates, epoch_unit, holds_words, looks_like_dates, numbers, row_number, words
@@ -89,22 +88,11 @@ def tables(file: File, roles: Roles) -> Mapping[str, Table]:
     Raises:
         BadItem: the file cannot be used; the message names column and row.
     """
-    return _tables(file, roles, _stamp(file))
-
-
-def _stamp(file: File) -> tuple[int, int]:
-    """What changes with the content: time and size of the file, or of its archive; nothing for files in memory."""
-    store = file.store
-    if isinstance(store, Memory):
-        return 0, 0
-    stat = os.stat(
-        f"{store.path}/{file.name}" if isinstance(store, Folder) else store.path
-    )  # pathlib would take half of `read`
-    return stat.st_mtime_ns, stat.st_size
+    return _tables(file, roles, file.stamp)
 
 
 @lru_cache(maxsize=_KEPT)
-def _tables(file: File, roles: Roles, stamp: tuple[int, int]) -> dict[str, Table]:
+def _tables(file: File, roles: Roles, stamp: tuple[int, int] | None) -> dict[str, Table]:
     roles.check()
     frames = formats.frames(file)
     try:

@@ -14,7 +14,6 @@ from ornstein.core.modality import BadItem
 from ornstein.core.sources import File
 
 from .fitting import Fit
-from .opening import stamp
 from .probing import Header, open_film, probe
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ def film_header(file: File) -> Header:
     Raises:
         BadItem: as `probing.probe`.
     """
-    return _header(file, stamp(file))
+    return _header(file, file.stamp)
 
 
 def film_frames(file: File, wanted: Sequence[int] | np.ndarray, fit: Fit) -> np.ndarray:
@@ -40,7 +39,7 @@ def film_frames(file: File, wanted: Sequence[int] | np.ndarray, fit: Fit) -> np.
     Raises:
         BadItem: a frame that cannot be decoded, is missing, damaged, or of another size than the first.
     """
-    return _film(file, stamp(file), os.getpid()).read(wanted, fit)
+    return _film(file, file.stamp, os.getpid()).read(wanted, fit)
 
 
 @lru_cache(maxsize=2**12)

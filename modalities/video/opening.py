@@ -30,13 +30,3 @@ def handle(file: File) -> str | IO[bytes]:
         raise BadItem(file.location, f"cannot be read ({error})") from error
     copy.seek(0)
     return copy
-
-
-def stamp(file: File) -> object:
-    """What tells one content of a file from another: the key of all that is kept of it."""
-    path = file.store.path / file.name if isinstance(file.store, Folder) else file.store.path
-    try:
-        stat = path.stat()
-    except OSError:  # it lies in memory, or is gone, which opening it will say
-        return None
-    return stat.st_mtime_ns, stat.st_size

@@ -14,7 +14,6 @@ from ornstein.core.sources import File
 from .clip import Clip
 from .fitting import Fit
 from .formats import frames, header
-from .opening import stamp
 from .windows import FIRST, REFUSED, STOP
 
 KEPT = 2**29  # bytes of decoded frames that a process keeps: 2,700 clips of 16 x 64 x 64 in colour
@@ -95,7 +94,7 @@ class OnFile:
         Raises:
             BadItem: the file cannot be used any more.
         """
-        key = (self.file, stamp(self.file), self.wanted.tobytes(), self.fit)
+        key = (self.file, self.file.stamp, self.wanted.tobytes(), self.fit)
         found = _kept.get(key)
         if found is None:
             found = frames(self.file, self.wanted, self.fit)

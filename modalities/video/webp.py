@@ -13,7 +13,6 @@ from ornstein.core.modality import BadItem
 from ornstein.core.sources import File
 
 from .fitting import Fit
-from .opening import stamp
 from .probing import Header, timed
 from .stills import on_white
 
@@ -24,7 +23,7 @@ def webp_header(file: File) -> Header:
     Raises:
         BadItem: empty, not a WebP, cut short, damaged.
     """
-    return _header(file, stamp(file))
+    return _header(file, file.stamp)
 
 
 def webp_frames(file: File, wanted: Sequence[int] | np.ndarray, fit: Fit) -> np.ndarray:

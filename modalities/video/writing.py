@@ -12,7 +12,7 @@ import numpy as np
 from ornstein.core.checkpoint import write_aside
 
 from .clip import Clip
-from .pictures import sheet, side_by_side
+from .pictures import side_by_side
 
 Output = Literal["mp4", "gif", "frames", "npz"]
 FASTEST_GIF = 50.0  # frames a second: players take a shorter time than 2/100 s for 10/100 s
@@ -20,7 +20,7 @@ _CRF = "12"  # of x264: errors of some 1 % of full scale
 
 
 def save(clips: Sequence[Clip], folder: Path, output: Output = "mp4") -> list[Path]:
-    """Write 0000.mp4, 0001.mp4, ... (or of another kind), then sheet.png, all frames, and grid.gif, all clips at once.
+    """Write 0000.mp4, 0001.mp4, ... (or of another kind), then grid.gif, all clips at once.
 
     `npz` and `frames` (0000/0000.png, ...) keep every value, and so does `gif` where no frame has more than 256 colours; what was
     given to a task is exact in them. `mp4` does not: H.264 halves the resolution of colour and rounds. Its sides are made even
@@ -36,7 +36,10 @@ def save(clips: Sequence[Clip], folder: Path, output: Output = "mp4") -> list[Pa
     paths: list[Path] = []
     for i, clip in enumerate(clips):
         paths += _save(clip, folder / f"{i:0{digits}d}", output)
-    return [*paths, *_overview(clips, folder)] if clips else []
+    if not clips:
+        return []
+    grid = side_by_side(clips)
+    return [*paths, _aside(folder / "grid.gif", lambda aside: film(grid, str(aside), "gif"))]
 
 
 def film(clip: Clip, file: Any, kind: Literal["mp4", "gif"]) -> None:
@@ -73,14 +76,6 @@ def _save(clip: Clip, path: Path, output: Output) -> list[Path]:
     if output == "npz":
         return [_aside(to, partial(_arrays, clip))]
     return [_aside(to, lambda aside: film(clip, str(aside), output))]
-
-
-def _overview(clips: Sequence[Clip], folder: Path) -> list[Path]:
-    grid = side_by_side(clips)
-    return [
-        _aside(folder / "sheet.png", partial(_png, sheet(clips))),
-        _aside(folder / "grid.gif", lambda aside: film(grid, str(aside), "gif")),
-    ]
 
 
 def _aside(path: Path, write: Callable[[Path], None]) -> Path:

@@ -53,7 +53,7 @@ class DiT(TokenBackbone):
         pair_updates: let every layer change the features of pairs by its tokens and an MLP.
         attention_axes: for each block in turn, the axes of the grid along which its tokens see each other; None: all tokens do.
         count: tell the network how many tokens of a set are real. Attention is a mean and cannot count: what goes with the whole
-            set, as the formula of a molecule with its energy, is not seen without. Leave it off where a set is a sample of a
+            set, as a formula with its energy, is not seen without. Leave it off where a set is a sample of a
             surface, and other counts than the trained ones are asked for.
         waves: number of frequencies, from 1/2 to 64 radians per unit, at which the values of continuous token fields enter beside
             themselves; 0: none. Where values are places, tokens then find their neighbours by them.

@@ -51,8 +51,8 @@ class Objective(nn.Module):
             one more normal number, times s, on all its tokens. The noise then has covariance I + s^2 11^T over tokens, its mean
             over N tokens the variance s^2 + 1/N, while samplers start from I: the network learns to move the mean further than
             the prior asks for. Meant for schedules whose alpha(1) is above 0 (Guttenberg 2023, "Diffusion with offset noise").
-        independent: share of samples whose tokens have times of their own, one for each place on the first axis (frames of a
-            video, steps of a series), each drawn from `times`; the others have one time for all. Such a network serves times per
+        independent: share of samples whose tokens have times of their own, one for each place on the first axis (frames,
+            steps in time), each drawn from `times`; the others have one time for all. Such a network serves times per
             token when it samples (Chen et al. 2024, arXiv:2407.01392, algorithm 1, where the share is 1).
 
     Raises:

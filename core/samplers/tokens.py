@@ -53,7 +53,7 @@ class Autoregressive(TokenGrid):
     """Block after block along the first axis: one begins when the one before is clean.
 
     Args:
-        block: places on the first axis (frames of a video, steps of a series) that move together.
+        block: places on the first axis (frames, steps in time) that move together.
 
     Source: Chen et al. 2024, arXiv:2407.01392, section 3.3.
     """

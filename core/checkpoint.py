@@ -149,7 +149,14 @@ def load(run: str | Path, device: str | torch.device = "cpu") -> NeuralDenoiser:
     modality = None
     if "modality" in tree:
         modality = build(tree["modality"]["object"])
-        modality.load_state(_under(tensors, "modality."), tree["modality"]["state"])
+        try:
+            modality.load_state(_under(tensors, "modality."), tree["modality"]["state"])
+        except KeyError as error:
+            kind = f"{type(modality).__name__} {modality.name!r}"
+            raise ValueError(
+                f"{path}: the modality ({kind}) finds no {error} in what was saved of it: it was saved by another version, which "
+                "can still load it"
+            ) from error
     denoiser = NeuralDenoiser(
         build(tree["backbone"]), build(tree["fields"]), build(tree["conditions"]), build(tree["processes"]), modality
     )

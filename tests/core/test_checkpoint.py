@@ -64,6 +64,16 @@ def test_the_modality_travels_with_what_it_learnt(tmp_path):
     assert (found.count, found.scale, found.sizes) == (5, toy.scale, toy.sizes)
 
 
+def test_a_modality_that_learnt_other_things_names_what_it_misses(tmp_path, monkeypatch):
+    toy = Toy(count=5)
+    toy.fit([toy.read(row.file, row.values) for row in figures(5).rows()])
+    net = DiT(toy.fields, toy.conditions, 0, width=16, depth=1, heads=2)
+    save(NeuralDenoiser(net, toy.fields, toy.conditions, modality=toy), tmp_path)
+    monkeypatch.setattr(Toy, "load_state", lambda self, tensors, plain: plain["novel"])
+    with pytest.raises(ValueError, match=r"Toy 'toy'\) finds no 'novel'.*saved by another version"):
+        load(tmp_path)
+
+
 def test_the_description_is_plain_yaml_and_json(tmp_path):
     save(network(), tmp_path)
     tree = yaml.safe_load((tmp_path / "model.yaml").read_text())

@@ -14,6 +14,7 @@ from .clip import Clip
 
 _PROBED = 16  # training clips by which a data set is recognised
 _OBEYS = 0.5  # pixels
+_LEEWAY = 0.25  # pixels a frame by which a speed may lie outside those of the world
 
 
 def obeyed(clips: Sequence[Clip]) -> bool:
@@ -37,6 +38,11 @@ def physics_metrics(given: bool) -> tuple[MetricSpec, ...]:
     def law(candidate: Judged) -> Tensor:
         return candidate.rows("residuals of the law", residuals)
 
+    def moving(candidate: Judged) -> float:
+        speed = candidate.rows("speeds of the law", speeds)
+        slow, fast = world.SPEEDS[0] - _LEEWAY, world.SPEEDS[1] + _LEEWAY
+        return float(((speed >= slow) & (speed <= fast)).double().mean())
+
     def apart(candidate: Judged, reference: Judged, context: Context) -> float:
         def last(_: object) -> Tensor:
             pairs = zip(candidate.samples, candidate.given or (), strict=True)
@@ -51,6 +57,8 @@ def physics_metrics(given: bool) -> tuple[MetricSpec, ...]:
                    "straight, reflected path that fits it best.", lambda c, r, x: float(law(c).mean(1).median())),
         MetricSpec("law residual at the end, pixels", "lower", "Of the last frame alone, from the path that fits all frames.",
                    lambda c, r, x: float(law(c)[:, -1].median())),
+        MetricSpec("at a speed of the world", "higher", "Share of clips whose path has a speed that films have, to 0.25 pixels a "
+                   "frame: what stands still obeys the law as well.", lambda c, r, x: moving(c)),
     )  # fmt: skip
     if not given:
         return specs
@@ -61,3 +69,9 @@ def physics_metrics(given: bool) -> tuple[MetricSpec, ...]:
 def residuals(clips: Sequence[Clip]) -> Tensor:
     """(n, T) distances in pixels, infinite in a frame without a digit."""
     return torch.from_numpy(np.stack([world.residual(world.track(clip.frames)) for clip in clips]))
+
+
+def speeds(clips: Sequence[Clip]) -> Tensor:
+    """(n,) of the paths that fit best, pixels a frame; 0 with a digit in fewer than two frames."""
+    paths = [world.track(clip.frames) for clip in clips]
+    return torch.tensor([world.fitted(path).speed if np.isfinite(path).all(1).sum() > 1 else 0.0 for path in paths])

@@ -29,6 +29,7 @@ def test_lines_are_told_apart_and_stand_where_they_can_be_measured():
     assert set(free) - set(names("unconditional", law=False)) == {
         "law residual, pixels",
         "law residual at the end, pixels",
+        "at a speed of the world",
     }
     assert set(free) - set(names("unconditional", law=True, labelled=False)) == {"class agreement"}
 

@@ -111,7 +111,7 @@ def bounce(n, seed, frames=16):
 
 
 def test_the_law_holds_in_its_world_and_not_for_drifting_digits():
-    law, end = physics.physics_metrics(False)
+    law, end, _ = physics.physics_metrics(False)
     real = judged(bounce(6, 0))
     assert value(law, real, real) < 0.1
     assert value(end, real, real) < 0.2
@@ -130,6 +130,20 @@ def test_the_law_holds_in_its_world_and_not_for_drifting_digits():
     assert found[2] > 1
     empty = judged([Clip(np.zeros((16, 32, 32, 1), np.uint8), 8.0)] * 3)
     assert value(law, empty, real) == np.inf
+
+
+def test_what_stands_still_obeys_the_law_and_has_no_speed_of_the_world():
+    law, _, moving = physics.physics_metrics(False)
+    real = bounce(5, 0)
+    still = [Clip(clip.frames[:1].repeat(16, 0), 8.0) for clip in real]
+    assert value(law, judged(still), judged(real)) < 0.1
+    assert value(moving, judged(still), judged(real)) == 0
+    assert value(moving, judged(real), judged(real)) == 1
+    assert value(moving, judged([*real[:3], *still[:2]]), judged(real)) == 0.6
+    hasty = [Clip(world.filmed(np.full((8, 8), 200.0), world.Law((3.0, 5.0), (2.4, 2.4)), 16), 8.0)]
+    assert value(moving, judged([*hasty, *real[:3]]), judged(real)) == 0.75
+    dark = [Clip(np.zeros((16, 32, 32, 1), np.uint8), 8.0)]
+    assert value(moving, judged([*dark, *real[:3]]), judged(real)) == 0.75
 
 
 def test_the_world_is_recognised_by_its_law():

@@ -60,7 +60,8 @@ class DiT(TokenBackbone):
 
     Raises:
         ValueError: sizes that do not fit, distances of what is no continuous field of tokens, updates where there are no pairs,
-            factorised attention beside pairs or prepended conditions, which stand on no grid, a count of tokens with positions.
+            factorised attention beside pairs or prepended conditions, which stand on no grid, a count of tokens with positions,
+            waves where no continuous field of tokens enters.
 
     Source: Peebles and Xie 2022, arXiv:2212.09748; QK norm: Dehghani et al. 2023, arXiv:2302.05442, section 2;
     self-conditioning: Chen et al. 2022, arXiv:2208.04202, section 3.2;

@@ -62,7 +62,8 @@ class TokenBackbone(Backbone):
         waves: frequencies at which the values of continuous token fields enter beside themselves.
 
     Raises:
-        ValueError: no fields, a negative number of axes, channels that are too few for them, a count of tokens that are no set.
+        ValueError: no fields, a negative number of axes, channels that are too few for them, a count of tokens that
+                are no set, or waves where no continuous field of tokens enters.
     """
 
     per_token_time: ClassVar[bool] = True
@@ -94,6 +95,10 @@ class TokenBackbone(Backbone):
         self.width, self.self_conditioning, self.rope_base = width, self_conditioning, rope_base
         self.count, self.waves = count, waves
         self.token_fields = [f for f in (self.fields if entered is None else entered) if f.axes == "token"]
+        if waves and not any(f.kind == "continuous" for f in self.token_fields):
+            raise ValueError(
+                f"waves={waves}: no continuous field of tokens enters here whose values could be waves; leave it 0"
+            )
         self.time = TimeEmbedding(width)
         self.counting = CountEmbedding(width) if count else None
         self.router = Router(self.conditions, width)

@@ -114,6 +114,11 @@ def test_a_set_is_counted(world, count):
     torch.testing.assert_close(out[1, :3], alone[0], atol=1e-10, rtol=1e-10)
 
 
+def test_waves_of_nothing_are_refused(world):
+    with pytest.raises(ValueError, match="waves=4: no continuous field of tokens"):
+        world.net(("type", "bond"), waves=4)
+
+
 def test_waves_tell_near_values_apart(world):
     """Before the first layer, 0.02 apart is far with waves and next to nothing without."""
     embed = lambda waves, x: world.net(("x",), opened=False, waves=waves).embeddings[0](  # noqa: E731

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .distances import blocks, nearest, neighbour_radii, row_blocks
+from .distances import blocks, neighbour_radii, row_blocks
 
 
 class PrecisionRecall(NamedTuple):
@@ -150,14 +150,13 @@ def sorted_projections(x: Tensor, directions: int, seed: int) -> Tensor:
     return (x.double() @ theta.T).sort(0).values
 
 
-def copy_threshold(held_out: Tensor, train: Tensor, quantile: float = 0.05) -> float:
+def copy_threshold(held_out: Tensor, quantile: float = 0.05) -> float:
     """The distance below which a row counts as a near copy of a training row.
 
-    It is the given quantile (linear interpolation) of the distances from each held-out row to its nearest training
-    row. So about that share of held-out rows are near copies themselves: honest data lie that near by chance.
+    It is the given quantile (linear interpolation) of the distances `held_out` (m,) from each held-out row to its nearest
+    training row. So about that share of held-out rows are near copies themselves: honest data lie that near by chance.
     """
-    distance, _ = nearest(held_out, train)
-    return float(distance.quantile(quantile))
+    return float(held_out.quantile(quantile))
 
 
 def near_copies(distance: Tensor, threshold: float) -> float:

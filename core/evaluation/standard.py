@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -13,6 +14,9 @@ from .distances import nearest, neighbour_radii
 from .spec import Context, Extractor, ExtractorSource, Judged, MetricSpec
 
 Vectors = Callable[[Sequence[Sample]], Tensor]  # samples -> (n, D), rows in which Euclidean distance means something
+Found = Callable[
+    [Judged, Judged], Tensor
+]  # (samples, training items) -> (n, 2), distance to the nearest and its number
 
 
 def feature_metrics(source: ExtractorSource) -> tuple[MetricSpec, ...]:
@@ -82,33 +86,59 @@ def class_accuracy(source: ExtractorSource, label: str) -> MetricSpec:
     return MetricSpec("class accuracy", "higher", about, compute, "condition", source, needs_cond=label)
 
 
-def memorisation(vectors: Vectors, of: str, quantile: float = 0.05) -> tuple[MetricSpec, ...]:
-    """Near copies of training items, and authenticity, by Euclidean distance of the samples' own numbers."""
+def copying(found: Found, by: str, word: str = "", quantile: float = 0.05) -> tuple[MetricSpec, MetricSpec]:
+    """Who is nearer to the training items, samples or held-out ones; and near copies.
 
-    def to_nearest(candidate: Judged, reference: Judged) -> Tensor:
+    Args:
+        found: (judged, reference) -> (n, 2), the distance of each sample to the nearest training item, and its number.
+        by: what the distance is of, for people.
+        word: behind the names of the two metrics, where there are several distances.
+        quantile: share of held-out items that are near copies by definition.
+    """
+
+    def nearer(candidate: Judged, reference: Judged, context: Context) -> float:
+        return metrics.nearer_share(*(found(each, reference)[:, 0] for each in (candidate, context.held_out)))
+
+    def copies(candidate: Judged, reference: Judged, context: Context) -> float:
+        threshold = metrics.copy_threshold(found(context.held_out, reference)[:, 0], quantile)
+        return metrics.near_copies(found(candidate, reference)[:, 0], threshold)
+
+    about = f"How often a sample is nearer to the training items, by {by}, than a held-out one: 0.5 is honest, copies give 1."
+    near = (
+        f"Share of samples as near to a training item, by {by}, as the nearest {quantile:.0%} of the held-out items: "
+        f"about {quantile:.2f} is honest, more is memory."
+    )
+    end = f", {word}" if word else ""
+    return (
+        MetricSpec(f"memorisation{end}", "lower", about, nearer, "memorisation", nearest=found),
+        MetricSpec(f"near copies{end}", "lower", near, copies, "memorisation"),
+    )
+
+
+def nearest_by(vectors: Vectors, of: str) -> Found:
+    """The nearest training item by Euclidean distance of the samples' own numbers, for `copying`."""
+
+    def found(candidate: Judged, reference: Judged) -> Tensor:
         x, y = _vectors(candidate, vectors, of), _vectors(reference, vectors, of)
         return candidate.rows(f"nearest by {of}", lambda _: torch.stack(nearest(x, y), dim=1))
 
-    def share(candidate: Judged, reference: Judged, context: Context) -> float:
-        x, y = _vectors(context.held_out, vectors, of), _vectors(reference, vectors, of)
-        threshold = context.held_out.whole(
-            f"copy threshold by {of}, {quantile}", lambda: metrics.copy_threshold(x, y, quantile)
-        )
-        return metrics.near_copies(to_nearest(candidate, reference)[:, 0], threshold)
+    return found
+
+
+def memorisation(vectors: Vectors, of: str, quantile: float = 0.05) -> tuple[MetricSpec, ...]:
+    """Near copies of training items, and authenticity, by Euclidean distance of the samples' own numbers."""
+    found = nearest_by(vectors, of)
 
     def authentic(candidate: Judged, reference: Judged, context: Context) -> float:
         y = _vectors(reference, vectors, of)
         own = reference.whole(f"own nearest by {of}", lambda: nearest(y, y, itself=True)[0])
-        found = to_nearest(candidate, reference)
-        return metrics.authenticity(found[:, 0], found[:, 1].long(), own)
+        pairs = found(candidate, reference)
+        return metrics.authenticity(pairs[:, 0], pairs[:, 1].long(), own)
 
-    copies = (
-        f"Share of samples as near to a training item, by {of}, as the nearest {quantile:.0%} of the held-out items: "
-        f"about {quantile:.2f} is honest, more is memory."
-    )
+    _, copies = copying(found, of, quantile=quantile)
     truly = f"Share of samples farther, by {of}, from the nearest training item than that is from its own nearest."
     return (
-        MetricSpec("near copies", "lower", copies, share, "memorisation", nearest=to_nearest),
+        replace(copies, nearest=found),
         MetricSpec("authenticity", "higher", truly, authentic, "memorisation"),
     )
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
-from ornstein.core.evaluation.metrics import nearer_share
-from ornstein.core.evaluation.spec import Context, Judged, MetricSpec
-from ornstein.core.evaluation.standard import memorisation
+from ornstein.core.evaluation.spec import MetricSpec
+from ornstein.core.evaluation.standard import copying, nearest_by
 from torch import Tensor
 
 from .drug import fingerprint
@@ -28,18 +26,4 @@ def _metrics(word: str, of: str, vector: Callable[[Graph], np.ndarray]) -> tuple
     def vectors(samples: Sequence[Graph]) -> Tensor:
         return torch.from_numpy(np.stack(over_cores(vector, samples)))
 
-    copies, _ = memorisation(vectors, of)
-    found = copies.nearest
-    assert found is not None
-
-    def nearer(candidate: Judged, reference: Judged, context: Context) -> float:
-        return nearer_share(*(found(each, reference)[:, 0] for each in (candidate, context.held_out)))
-
-    about = (
-        f"How often a sample is nearer to the training molecules, by {of}, than a held-out one is: about 0.5 is honest, "
-        "copies give 1."
-    )
-    return (
-        MetricSpec(f"memorisation, {word}", "lower", about, nearer, "memorisation", nearest=found),
-        replace(copies, name=f"near copies, {word}", nearest=None),
-    )
+    return copying(nearest_by(vectors, of), of, word)

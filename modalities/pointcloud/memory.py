@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
-from ornstein.core.evaluation.metrics import near_copies, nearer_share
-from ornstein.core.evaluation.spec import Context, Judged, MetricSpec
+from ornstein.core.evaluation.spec import Judged, MetricSpec
+from ornstein.core.evaluation.standard import copying
 from torch import Tensor
 
 from .chamfer import chamfer_to_many
@@ -18,27 +18,12 @@ from .matrices import cores
 _COARSE = 64  # points by which all training shapes are compared
 _LIST = 16  # of them that are then compared by all points
 _POINTS = 512
-_HELD = 0.05  # share of held-out shapes that are near copies by definition
 _ROW = 1 << 14  # points of training shapes taken at once in the coarse comparison
 
 
 def memory_metrics() -> tuple[MetricSpec, ...]:
     """Who is nearer to the training shapes, and near copies."""
-
-    def nearer(candidate: Judged, reference: Judged, context: Context) -> float:
-        return nearer_share(*(found(each, reference)[:, 0] for each in (candidate, context.held_out)))
-
-    def copies(candidate: Judged, reference: Judged, context: Context) -> float:
-        threshold = float(found(context.held_out, reference)[:, 0].quantile(_HELD))
-        return near_copies(found(candidate, reference)[:, 0], threshold)
-
-    return (
-        MetricSpec("memorisation, CD squared", "lower", "How often a sample is nearer to the training shapes, by Chamfer "
-                   "distance, than a held-out one is: about 0.5 is honest, copies give 1.", nearer, "memorisation",
-                   nearest=found),
-        MetricSpec("near copies, CD squared", "lower", "Share of samples as near to a training shape as the nearest "
-                   f"{_HELD:.0%} of the held-out ones: about {_HELD:.2f} is honest, more is memory.", copies, "memorisation"),
-    )  # fmt: skip
+    return copying(found, "Chamfer distance", "CD squared")
 
 
 def found(judged: Judged, reference: Judged) -> Tensor:

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 from ornstein.core.evaluation.distances import nearest
-from ornstein.core.evaluation.metrics import copy_threshold, frechet_distance, near_copies, nearer_share
+from ornstein.core.evaluation.metrics import frechet_distance
 from ornstein.core.evaluation.spec import Context, Judged, MetricSpec, alike
-from ornstein.core.evaluation.standard import feature_metrics
+from ornstein.core.evaluation.standard import copying, feature_metrics
 from ornstein.core.modality import Item, Rng
 from ornstein.core.rng import generator
 from torch import Tensor
@@ -223,20 +223,7 @@ def _memory() -> tuple[MetricSpec, ...]:
 
         return judged.rows("nearest training window", search)
 
-    def nearer(candidate: Judged, reference: Judged, context: Context) -> float:
-        return nearer_share(*(found(each, reference)[:, 0] for each in (candidate, context.held_out)))
-
-    def copies(candidate: Judged, reference: Judged, context: Context) -> float:
-        held, train = (_scaled(fitted(reference), each).flatten(1) for each in (context.held_out, reference))
-        threshold = context.held_out.whole("copy threshold", lambda: copy_threshold(held, train))
-        return near_copies(found(candidate, reference)[:, 0], threshold)
-
-    return (
-        MetricSpec("memorisation", "lower", "How often a sample is nearer to the training windows than a held-out one is: 0.5 is "
-                   "honest, copies give 1.", nearer, "memorisation", nearest=found),
-        MetricSpec("near copies", "lower", "Share of samples as near to a training window as the nearest 5% of the held-out "
-                   "ones: about 0.05 is honest.", copies, "memorisation"),
-    )  # fmt: skip
+    return copying(found, "scaled values")
 
 
 def blocked_folds(windows: Tensor) -> list[tuple[Tensor, Tensor]]:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from ornstein.core.evaluation.distances import nearest
-from ornstein.core.evaluation.metrics import near_copies, nearer_share
-from ornstein.core.evaluation.spec import Context, Judged, MetricSpec
+from ornstein.core.evaluation.spec import Judged, MetricSpec
+from ornstein.core.evaluation.standard import copying
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -19,7 +19,6 @@ from .clip import Clip
 from .extractor import batch
 
 _SIDE = 8  # pixels to which frames are brought
-_HELD = 0.05  # share of held-out clips that are near copies by definition
 
 
 def memory_metrics(frames: int) -> tuple[MetricSpec, ...]:
@@ -32,20 +31,7 @@ def memory_metrics(frames: int) -> tuple[MetricSpec, ...]:
     def found(judged: Judged, reference: Judged) -> Tensor:
         return judged.rows(f"nearest training clip, {frames}", lambda clips: search(clips, reference.samples, frames))
 
-    def nearer(candidate: Judged, reference: Judged, context: Context) -> float:
-        return nearer_share(*(found(each, reference)[:, 0] for each in (candidate, context.held_out)))
-
-    def copies(candidate: Judged, reference: Judged, context: Context) -> float:
-        threshold = float(found(context.held_out, reference)[:, 0].quantile(_HELD))
-        return near_copies(found(candidate, reference)[:, 0], threshold)
-
-    return (
-        MetricSpec("memorisation", "lower", "How often a sample is nearer to the training clips than a held-out one is, by "
-                   "pixels and at any offset in time: about 0.5 is honest, copies give 1.", nearer, "memorisation",
-                   nearest=found),
-        MetricSpec("near copies", "lower", "Share of samples as near to a training clip as the nearest "
-                   f"{_HELD:.0%} of the held-out ones: about {_HELD:.2f} is honest, more is memory.", copies, "memorisation"),
-    )  # fmt: skip
+    return copying(found, "pixels at any offset in time")
 
 
 def search(clips: Sequence[Clip], train: Sequence[Clip], frames: int) -> Tensor:

@@ -193,7 +193,7 @@ def test_sliced_wasserstein_with_unequal_sizes_is_the_optimal_transport():
 
 def test_copies_are_caught_exact_and_noised_and_held_out_rows_are_not():
     train, held_out, fresh = normal(800, 6, 1), normal(400, 6, 2), normal(400, 6, 3)
-    threshold = metrics.copy_threshold(held_out, train)
+    threshold = metrics.copy_threshold(nearest(held_out, train)[0])
 
     def share(x: torch.Tensor) -> float:
         return metrics.near_copies(nearest(x, train)[0], threshold)

@@ -266,6 +266,7 @@ TABLE: dict[str, dict[str, Entry]] = {
             "ornstein.core.backbones.perceiver.Perceiver",
             "tokens that talk through latent ones: cost linear in their number",
         ),
+        "unet": Entry("ornstein.core.backbones.unet.UNet", "U-Net over grids of 1 to 3 axes"),
     },
 }
 

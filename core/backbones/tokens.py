@@ -53,7 +53,7 @@ class TokenBackbone(Backbone):
         conditions: the declared conditions.
         axes: A, number of position axes; 0 for a set.
         width: W, channels of a token.
-        pairs: pairs of channels that turn with the position.
+        pairs: pairs of channels that turn with the position; 0: positions do not enter.
         self_conditioning: take the previous estimate of x0 as an input.
         absolute_positions: add a linear map of the position's waves to each token.
         rope_base: the slowest rotation of an open axis has a wavelength of about 2 pi rope_base tokens.
@@ -102,7 +102,7 @@ class TokenBackbone(Backbone):
         self.time = TimeEmbedding(width)
         self.counting = CountEmbedding(width) if count else None
         self.router = Router(self.conditions, width)
-        self.rotary = Rotary(axes, pairs, rope_base) if axes else None
+        self.rotary = Rotary(axes, pairs, rope_base) if axes and pairs else None
         self.place = Linear(2 * pairs, width, bias=False) if axes and absolute_positions else None
         self.embeddings = nn.ModuleList(FieldEmbedding(f, width, self_conditioning, waves) for f in self.token_fields)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -199,6 +199,10 @@ class Modality(ABC):
     def cost(self, item: Item) -> int:
         """Tokens of an item: training makes batches of like sizes."""
         return 1
+
+    def bucket(self, item: Item) -> Hashable:
+        """What all items of a batch must share, such as the shape of their grid: batches are made of equal ones."""
+        return None
 
     def render(self, samples: Sequence[Sample]) -> Any:
         """A matplotlib Figure, or an (H, W[, 3]) uint8 array: what a person looks at while it trains."""

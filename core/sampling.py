@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -111,20 +111,22 @@ def _unrolled(
     pieces = {i: next(roll) for i, roll in enumerate(rolls)}
     count = 0
     while pieces:
-        index, (items, bits) = torch.tensor(list(pieces)), zip(*pieces.values(), strict=True)
         round_seed = rng.key(seed, "piece", count) >> 1 if count else seed
-        encoded = modality.encode(
-            items, bits if any(b is not None for b in bits) else None, rng.generator(round_seed, "encode")
-        )
-        encoded = replace(encoded, cond={**encoded.cond, **{name: c.take(index) for name, c in own.items()}})
-        samples = draw(encoded, index, round_seed)
+        buckets: dict[Hashable, list[int]] = {}
+        for i, (item, _) in pieces.items():
+            buckets.setdefault(modality.bucket(item), []).append(i)
         following = {}
-        for i, sample in zip(pieces, samples, strict=True):
-            try:
-                following[i] = rolls[i].send(sample)
-            except StopIteration as end:
-                whole[i] = end.value
-        pieces, count = following, count + 1
+        for numbers in buckets.values():
+            items, bits = zip(*(pieces[i] for i in numbers), strict=True)
+            given = bits if any(b is not None for b in bits) else None
+            encoded, index = modality.encode(items, given, rng.generator(round_seed, "encode")), torch.tensor(numbers)
+            encoded = replace(encoded, cond={**encoded.cond, **{name: c.take(index) for name, c in own.items()}})
+            for i, sample in zip(numbers, draw(encoded, index, round_seed), strict=True):
+                try:
+                    following[i] = rolls[i].send(sample)
+                except StopIteration as end:
+                    whole[i] = end.value
+        pieces, count = {i: following[i] for i in sorted(following)}, count + 1
     return whole
 
 

@@ -151,21 +151,33 @@ class HeldOut(Sampler[Order]):
         seed: of the permutation.
         rank: of this process.
         world: number of processes.
+        members: the places of the items that may share a batch, for each bucket; None: all of them.
 
     Raises:
-        ValueError: fewer items than processes.
+        ValueError: fewer items than processes, in all or in a bucket.
     """
 
-    def __init__(self, items: int, batch_size: int, seed: int = 0, rank: int = 0, world: int = 1) -> None:
-        if items < world:
-            raise ValueError(
-                f"{items} held-out items cannot be divided among {world} processes: hold out more (data.split, more files), "
-                "set trainer.devices to fewer, or train without validation (trainer.limit_val_batches=0)"
-            )
+    def __init__(
+        self,
+        items: int,
+        batch_size: int,
+        seed: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        members: Sequence[np.ndarray] | None = None,
+    ) -> None:
         place = generator(seed, "held-out").permutation(items)
-        batches = world * min(math.ceil(items / (world * batch_size)), items // world)
-        parts = [range(i * items // batches, (i + 1) * items // batches) for i in range(batches)]
-        self.orders = [Order(0, tuple(part), tuple(int(place[i]) for i in part)) for part in parts[rank::world]]
+        parts: list[np.ndarray] = []
+        for bucket in [np.arange(items)] if members is None else members:
+            n = len(bucket)
+            if n < world:
+                raise ValueError(
+                    f"{n} held-out items cannot be divided among {world} processes: hold out more (data.split, more files), "
+                    "set trainer.devices to fewer, or train without validation (trainer.limit_val_batches=0)"
+                )
+            batches = world * min(math.ceil(n / (world * batch_size)), n // world)
+            parts += [bucket[i * n // batches : (i + 1) * n // batches] for i in range(batches)]
+        self.orders = [Order(0, tuple(p.tolist()), tuple(place[p].tolist())) for p in parts[rank::world]]
 
     def __iter__(self) -> Iterator[Order]:
         return iter(self.orders)

@@ -19,6 +19,7 @@ from ..rng import key
 from ..sources import Row, Source, open_source, read_all, split
 from ..tasks import Task
 from .batches import Batch, Encoder, HeldOut, Stream, encodable
+from .buckets import Bucketed, members
 from .saving import learnt
 
 PARTS = {"fit": ("train", "validation"), "validate": ("train", "validation"), "test": ("train", "test")}
@@ -142,7 +143,12 @@ class OrnsteinDataModule(LightningDataModule):
         rank, world = self._place()
         items = self.parts["train"]
         costs = [self.modality.cost(item) for item in items]
-        stream = Stream(len(items), self.batch_size, self.seed, rank, world, self._position, costs)
+        buckets = [self.modality.bucket(item) for item in items]
+        stream: Stream | Bucketed
+        if len(set(buckets)) > 1:
+            stream = Bucketed(buckets, self.batch_size, self.seed, rank, world, self._position, costs)
+        else:
+            stream = Stream(len(items), self.batch_size, self.seed, rank, world, self._position, costs)
         encoder = Encoder(self.modality, items, self._chosen, self.seed, world * self.batch_size, augment=True)
         return self._loader(encoder, stream)
 
@@ -210,10 +216,11 @@ class OrnsteinDataModule(LightningDataModule):
         if not items:
             return []
         rank, world = self._place()
-        orders = HeldOut(len(items), self.batch_size, self.seed, rank, world)
+        buckets = members([self.modality.bucket(item) for item in items])
+        orders = HeldOut(len(items), self.batch_size, self.seed, rank, world, buckets)
         return self._loader(Encoder(self.modality, items, self._chosen, self.seed, len(items), augment=False), orders)
 
-    def _loader(self, encoder: Encoder, orders: Stream | HeldOut) -> DataLoader:
+    def _loader(self, encoder: Encoder, orders: Stream | Bucketed | HeldOut) -> DataLoader:
         return DataLoader(
             encoder,
             sampler=orders,

@@ -74,11 +74,17 @@ class UNet(TokenBackbone):
             return Layer(axes, inside, widths[level], self.width, heads, qk_norm, dropout, self.width if read else None)
 
         last = len(widths) - 1
-        self.down, self.up = nn.ModuleList(), nn.ModuleList()
-        for level, w in enumerate(widths):
-            coming, rising = widths[max(level - 1, 0)], widths[min(level + 1, last)]
-            self.down.append(nn.ModuleList(layer(level, coming if i == 0 else w) for i in range(depth)))
-            self.up.append(nn.ModuleList(layer(level, (rising if i == 0 else w) + w) for i in range(depth)))
+        rising = [*widths[1:], widths[-1]]  # channels that come up to each level
+        self.down = nn.ModuleList(
+            layer(level, widths[max(level - 1, 0)] if i == 0 else w)
+            for level, w in enumerate(widths)
+            for i in range(depth)
+        )
+        self.up = nn.ModuleList(
+            layer(level, (rising[level] if i == 0 else widths[level]) + widths[level])
+            for level in range(last, -1, -1)
+            for i in range(depth)
+        )
         self.middle = layer(last, widths[last])
         self._finish()
 
@@ -102,19 +108,18 @@ class UNet(TokenBackbone):
         c, context = at.c[:, 0], _joined(at.routed.cross, at.routed.prepend)
         grids = [Grid.of(layout, self.axes)]
         x, skips = grids[0].fold(at.x), []
-        for level, layers in enumerate(self.down):
-            if level:
+        for i, layer in enumerate(self.down):
+            if i and i % self.depth == 0:
                 x = grids[-1].halve(x)
                 grids.append(grids[-1].halved())
-            for layer in layers:
-                x = layer(x, c, grids[-1], context)
-                skips.append(x)
+            x = layer(x, c, grids[-1], context)
+            skips.append(x)
         x = self.middle(x, c, grids[-1], context)
-        for level, layers in reversed(list(enumerate(self.up))):
-            for layer in layers:
-                x = layer(torch.cat([x, skips.pop()], dim=1), c, grids[level], context)
-            if level:
-                x = grids[level - 1].double(x)
+        for i, layer in enumerate(self.up, start=1):
+            x = layer(torch.cat([x, skips.pop()], dim=1), c, grids[-1], context)
+            if i % self.depth == 0 and skips:
+                grids.pop()
+                x = grids[-1].double(x)
         out = self._leave(grids[0].unfold(x), at.c)[0]
         return {name: y.to(at.c_noise.dtype) for name, y in out.items()}
 

@@ -17,8 +17,9 @@ from .subject import BATCH, Subject, generator, snapshot
 
 
 def tasks_pose_known_entries(subject: Subject) -> None:
-    """A posed item encodes to known bits shaped as the fields; something is known, and something is not."""
+    """A posed item encodes to known bits shaped as the fields; something is known or told, and something is not known."""
     modality = subject.fitted
+    declared = {spec.name for spec in modality.conditions}
     for name, task in modality.tasks().items():
         known_entries = 0
         for i, item in enumerate(subject.items[:BATCH]):
@@ -37,10 +38,13 @@ def tasks_pose_known_entries(subject: Subject) -> None:
             what = f"task {name!r}, {item.key}"
             well_formed(modality, encoded, 1, what)
             well_valued(modality, encoded, what)
-            known_entries += _bits_fit(subject, encoded, known, what)
+            known_entries += _bits_fit(subject, encoded, known, what) + len(
+                declared & posed.cond.keys() - item.cond.keys()
+            )
         require(
             bool(known_entries) or name == "unconditional",
-            f"task {name!r} never gives anything: `pose` returns no known entries or encode does not turn them into Known",
+            f"task {name!r} never gives anything: `pose` returns no known entries or encode does not turn them into Known, "
+            "and no condition is told",
         )
 
 
@@ -59,7 +63,10 @@ def encode_mixes_posed_and_plain(subject: Subject) -> None:
 
 
 def known_values_come_from_known_entries(subject: Subject) -> None:
-    """With other data in its unknown entries, an item has the same known values: at sampling there is nothing else."""
+    """With other data in its unknown entries, an item has the same known values: at sampling there is nothing else.
+
+    The other item is pasted, as a sample is: decoding may round and clip, which moves what several values hold together.
+    """
     modality = subject.fitted
     for name, item, known in _given(subject):
         before = subject.encode([item], [known])
@@ -72,8 +79,8 @@ def known_values_come_from_known_entries(subject: Subject) -> None:
             for f in modality.fields
         }
         with doing(f"task {name!r}: decode and encode with other unknown entries"):
-            other = subject.item_of(item, modality.decode(state, before.mask, before.aux)[0])
-            after = subject.encode([other], [known])
+            sample = modality.paste(modality.decode(state, before.mask, before.aux)[0], item, known)
+            after = subject.encode([subject.item_of(item, sample)], [known])
         what = f"task {name!r}: known values with other data in the unknown entries (take statistics of the known part only)"
         _same_known(subject, before, after, subject.tolerance, what)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from ..samplers.run import Progress, run
 from ..state import Encoded, State, expand_time
 from .rule import Broken, Skipped, doing, require
 from .states import own_tokens, padded_mask, resized, same
-from .subject import Subject, generator, snapshot
+from .subject import BATCH, Subject, generator, snapshot
 
 STEPS = 6
 
@@ -150,17 +151,29 @@ def noise_level_reaches_the_network(subject: Subject) -> None:
 
 
 def conditions_reach_the_network(subject: Subject) -> None:
-    """The raw output is another one without a condition."""
-    encoded, specs = subject.encoded, subject.fitted.conditions
+    """The raw output is another one without a condition, which items have or a task tells."""
+    specs = subject.fitted.conditions
     if not specs:
         raise Skipped("the modality declares no conditions")
-    full = _output(subject, encoded, 0.0)
     for spec in specs:
-        require(spec.name in encoded.cond, f"encode gives no condition {spec.name!r}, which is declared")
+        encoded = next((e for e in _told(subject) if spec.name in e.cond and e.cond[spec.name].present.any()), None)
+        if encoded is None:
+            raise Broken(
+                f"encode gives no condition {spec.name!r}, which is declared, for plain items or for posed ones"
+            )
+        full = _output(subject, encoded, 0.0)
         less = {**encoded.cond, spec.name: encoded.cond[spec.name].dropped(torch.ones(encoded.batch, dtype=torch.bool))}
         without = _output(subject, Encoded(encoded.state, encoded.layout, less), 0.0)
         heard = any(not torch.allclose(full[name], without[name], atol=1e-6) for name in full)
         require(heard, f"the network's output is the same with and without the condition {spec.name!r}")
+
+
+def _told(subject: Subject) -> Iterator[Encoded]:
+    """The items plain, and as each task poses them."""
+    yield subject.encoded
+    for name, task in subject.fitted.tasks().items():
+        posed = [task.pose(item, generator("pose", name, i)) for i, item in enumerate(subject.items[:BATCH])]
+        yield subject.encode([item for item, _ in posed], [known for _, known in posed])
 
 
 def checkpoint_rebuilds_it(subject: Subject) -> None:

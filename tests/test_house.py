@@ -24,9 +24,11 @@ FILES = ("csv", "io", "json", "os", "pathlib", "safetensors", "shutil", "tarfile
 DOORS = tuple(f"ornstein.core.{room}" for room in ("checkpoint", "cli", "registry", "sources", "training"))
 READERS = ("open", "torch.load", "torch.save", "np.load", "np.save")
 
-# Words of others that hold the name of a modality: media types, methods of TensorBoard's writer, a module of matplotlib.
+# Words of others that hold the name of a modality: media types, methods of TensorBoard's writer, modules of matplotlib and
+# torchmetrics and an argument of its SSIM.
 FOREIGN = re.compile(
     r"(?:image|audio|video)/(?:png|jpeg|gif|svg\+xml|wav|mp4)|\.add_(?:image|audio|video)s?\b|\bmatplotlib\.image\b"
+    r"|\btorchmetrics\.functional\.image\b|\breturn_full_image\b"
 )
 
 

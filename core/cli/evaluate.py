@@ -92,6 +92,7 @@ def _report(
     from rich.console import Console
 
     from ..evaluation import evaluate
+    from ..evaluation.kept import FEATURES
 
     train, held_out = data.read("train"), data.read("test")
     n = min(_MOST, len(held_out)) if args.n is None else args.n
@@ -99,8 +100,10 @@ def _report(
         asked, cond, posed = _classes(denoiser, train, n, args.seed)
     else:
         asked, cond, posed = _posed(denoiser, modality, held_out, n, args.task, args.seed, args.members or 1)
+    modality.metrics(args.task)  # what cannot be measured is refused before anything is sampled
     samples, device = draw(**asked), how.device(args.device)
-    report = evaluate(modality, samples, cond, train, held_out, task=args.task, seed=args.seed, device=device, **posed)
+    how_to = {"task": args.task, "seed": args.seed, "device": device, "cache": FEATURES}
+    report = evaluate(modality, samples, cond, train, held_out, **how_to, **posed)
     Console().print(report.table())
     return report
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
 from ..conditioning.values import class_number
 from ..modality import Item, Modality, Sample
 from ..rng import generator
+from ..sources.cache import Cache
 from ..state import Encoded
 from .extractors import fingerprint
+from .kept import kept
 from .pictures import pictures
 from .report import Report
 from .spec import Context, Extractor, ExtractorSource, Judged, MetricSpec, Track
@@ -35,6 +37,7 @@ def evaluate(
     repeats: int = 5,
     device: str = "cpu",
     progress: bool = True,
+    cache: Cache | None = None,
 ) -> Report:
     """Measure what `modality.metrics(task)` declares on generated samples, on real data and on the modality's floor.
 
@@ -52,6 +55,7 @@ def evaluate(
         train, held_out: as read; held-out items were used neither for training nor for choosing.
         given, known: for each sample of a conditional task the posed item, and which of its entries were known.
         device: of the extractor.
+        cache: where features of training and held-out items are kept for the next evaluation; None: nowhere.
 
     Raises:
         ValueError: too few samples or held-out items, lists of unequal length, ensembles of unequal size, fewer than 3 parts.
@@ -72,7 +76,9 @@ def evaluate(
         columns |= _floor(modality, train, reference, columns["ours"], seed)
         specs = _distinct(modality.metrics(task))
         extractors = _extractors(specs, reference, held, seed, device, track)
-        rows = _measure(specs, columns, reference, held, extractors, repeats, seed, track)
+        real = (reference, held, columns["real"])
+        with nullcontext() if cache is None else kept(cache, real, extractors.values()):
+            rows = _measure(specs, columns, reference, held, extractors, repeats, seed, track)
         drawn = pictures(modality, columns, specs, reference)
     sets = {"samples": made, "reference": reference, "held-out": held}
     facts = {"modality": modality.name, "task": task, "n": n, "members": members, "repeats": repeats, "seed": seed}

@@ -110,9 +110,14 @@ class Extractor(ABC):
         """(n, K) log-probabilities of the classes, float64, from an extractor that classifies."""
         raise LookupError(f"extractor {self.name!r} is no classifier: it has no classes")
 
+    @property
+    def rows_name(self) -> str:
+        """Under which a set has its features."""
+        return f"features {self.hash}"
+
     def features(self, judged: Judged) -> Tensor:
         """`embed` of a set, worked out once."""
-        return judged.rows(f"features {self.hash}", self.embed)
+        return judged.rows(self.rows_name, self.embed)
 
 
 class ExtractorSource(ABC):

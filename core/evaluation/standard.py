@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -56,6 +57,17 @@ def feature_metrics(source: ExtractorSource) -> tuple[MetricSpec, ...]:
         MetricSpec("coverage", "higher", "Share of training items with a sample in their neighbourhood (k = 5).",
                    lambda c, r, x: balls(c, r, x).coverage, "diversity", source),
     )  # fmt: skip
+
+
+def extrapolated(source: ExtractorSource) -> MetricSpec:
+    """The Fréchet distance on features, extrapolated to infinitely many samples; none of fewer than 5 to each feature."""
+
+    def compute(candidate: Judged, reference: Judged, context: Context) -> float:
+        x, y = _features(candidate, reference, context)
+        return metrics.frechet_extrapolated(x, y, context.seed) if len(x) >= 5 * x.shape[1] else math.nan
+
+    about = "Fréchet distance that infinitely many samples would have, by a line in 1/n; it takes 6 or more samples to a feature."
+    return MetricSpec("Fréchet distance, n to infinity", "lower", about, compute, "fidelity", source)
 
 
 def sliced_wasserstein(vectors: Vectors, of: str, directions: int = 256) -> MetricSpec:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Protocol
 
 import numpy as np
 import torch
+from ornstein.core.evaluation.embedding import embedding as named
 from ornstein.core.evaluation.extractors import digest
 from ornstein.core.evaluation.metrics import frechet_distance_of_moments
 from ornstein.core.evaluation.spec import Context, Extractor, ExtractorSource, Judged, MetricSpec, Track
@@ -52,17 +52,7 @@ def embedding(where: str) -> Embedding:
     Raises:
         ValueError: no such name, or what it makes is no embedding.
     """
-    module, _, name = where.partition(":")
-    try:
-        made = getattr(import_module(module), name)()
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"embedding {where!r}: {error}; write package.module:name of a class without arguments"
-        ) from error
-    if not (
-        callable(made) and isinstance(getattr(made, "name", None), str) and isinstance(getattr(made, "rate", None), int)
-    ):
-        raise ValueError(f"embedding {where!r} is a {type(made).__name__}: it needs `name`, `rate` in Hz and __call__")
+    made: Embedding = named(where, "rate")
     return made
 
 

@@ -12,12 +12,12 @@ import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from importlib import import_module
 from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
 from ornstein.core.checkpoint import describe
+from ornstein.core.evaluation.embedding import embedding as named
 from ornstein.core.evaluation.extractors import digest
 from ornstein.core.evaluation.metrics import frechet_distance
 from ornstein.core.evaluation.spec import Context, Extractor, ExtractorSource, Judged, MetricSpec, Track
@@ -67,16 +67,7 @@ def embedding(where: str) -> Embedding:
     Raises:
         ValueError: no such name, or what it makes is no embedding.
     """
-    module, _, name = where.partition(":")
-    try:
-        made = getattr(import_module(module), name)()
-    except (ImportError, AttributeError, TypeError, ValueError, OSError) as error:
-        raise ValueError(
-            f"embedding {where!r}: {error}; write package.module:name of a class without arguments"
-        ) from error
-    numbers = all(isinstance(getattr(made, number, None), int) for number in ("frames", "side"))
-    if not (callable(made) and isinstance(getattr(made, "name", None), str) and numbers):
-        raise ValueError(f"embedding {where!r} is a {type(made).__name__}: it needs `name`, `frames`, `side`, __call__")
+    made: Embedding = named(where, "frames", "side")
     return made
 
 

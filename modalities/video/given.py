@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
+from ornstein.core.evaluation import paired
 from ornstein.core.evaluation.spec import Context, Judged, MetricSpec
 from torch import Tensor
 
-from . import paired
 from .floors import copy_last, linear_motion
 
 Paired = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # sample, truth, judged -> a number for each frame

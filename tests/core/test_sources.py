@@ -497,3 +497,20 @@ def test_a_folder_names_the_path_of_its_files(tmp_path):
     (row,) = open_source(str(tmp_path), TXT).rows()
     assert row.file == File("a b/ü.txt", Folder(tmp_path))
     assert row.file.location == str(tmp_path / "a b/ü.txt")
+
+
+@pytest.mark.parametrize("name", ["../evil.txt", "/etc/evil.txt", "a/../../evil.txt"])
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_archives_whose_names_lead_out_of_them_are_refused(tmp_path, kind, name):
+    if kind == "zip":
+        with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+            for each in ("good.txt", name):
+                archive.writestr(each, "x")
+    else:
+        with tarfile.open(tmp_path / "a.tar", "w") as archive:
+            for each in ("good.txt", name):
+                info = tarfile.TarInfo(each)
+                info.size = 1
+                archive.addfile(info, io.BytesIO(b"x"))
+    with pytest.raises(ValueError, match="holds 1 names that lead out of it"):
+        open_source(tmp_path / f"a.{kind}", (".txt",))

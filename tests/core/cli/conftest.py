@@ -1,7 +1,6 @@
 """A tiny run of the digits, trained once for all tests of the command line."""
 
 import csv
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,12 +38,15 @@ def ornstein(capsys):
 
 
 @pytest.fixture(autouse=True)
-def short_extractors(monkeypatch):
-    """The networks that judge pictures are trained for some steps: what commands print and write does not hang on how well."""
-    from ornstein.modalities.image import evaluation
+def short_extractors(monkeypatch, tmp_path_factory):
+    """The networks that judge pictures are trained for some steps: what commands print and write does not hang on how well.
 
-    for name in ("CLASSIFIER", "AUTOENCODER"):
-        monkeypatch.setattr(evaluation, name, replace(getattr(evaluation, name), steps=10))
+    What they see is not kept beyond the test.
+    """
+    from ornstein.modalities.image import extractor
+
+    monkeypatch.setattr(extractor, "STEPS", 10)
+    monkeypatch.setenv("ORNSTEIN_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture(scope="session")

@@ -58,6 +58,40 @@ def test_frechet_with_fewer_rows_than_columns_equals_the_same_data_in_its_own_sp
     assert metrics.frechet_distance_of_moments(*moments) == pytest.approx(wide, rel=1e-7)
 
 
+def test_extrapolation_comes_nearer_to_the_distance_of_the_distributions_than_all_rows_do():
+    d, n = 32, 1000
+    y = 1.1 * normal(4000, d, 1) + 0.1
+    exact = metrics.frechet_distance(normal(200_000, d, 2), y)
+    sets = [normal(n, d, 10 + i) for i in range(6)]
+    plain = torch.tensor([metrics.frechet_distance(x, y) for x in sets]).mean()
+    found = torch.tensor([metrics.frechet_extrapolated(x, y, seed=i) for i, x in enumerate(sets)]).mean()
+    assert plain > exact * 1.2
+    assert float(found) == pytest.approx(exact, rel=0.1)  # what is left is of order 1/n^2
+
+
+def test_extrapolation_is_seeded_and_wants_five_rows_to_a_column():
+    x, y = normal(60, 12, 1), normal(100, 12, 2)
+    assert metrics.frechet_extrapolated(x, y, 3) == metrics.frechet_extrapolated(x, y, 3)
+    assert metrics.frechet_extrapolated(x, y, 3) != metrics.frechet_extrapolated(x, y, 4)
+    with pytest.raises(ValueError, match="at least 5 for each column"):
+        metrics.frechet_extrapolated(x[:59], y)
+
+
+def test_the_inception_score_counts_classes_that_are_sure_and_equally_frequent():
+    def score(*probs, splits=1):
+        return metrics.inception_score(torch.tensor(probs, dtype=torch.float64).log(), splits)
+
+    sure = torch.eye(4).tolist()
+    assert score(*sure) == pytest.approx(4)
+    assert score(*sure[:2] * 3) == pytest.approx(2)
+    assert score(*[[0.25] * 4] * 5) == pytest.approx(1)
+    half = math.exp(0.75 * math.log(1.5) + 0.25 * math.log(0.5))
+    assert score([0.75, 0.25], [0.25, 0.75]) == pytest.approx(half)
+    assert score(*sure, splits=2) == pytest.approx(2)  # each part has two classes
+    with pytest.raises(ValueError, match="5 parts"):
+        score(*sure, splits=5)
+
+
 def test_kernel_distance_has_mean_zero_between_equal_distributions():
     values = torch.tensor([metrics.kernel_distance(normal(40, 6, 2 * s), normal(60, 6, 2 * s + 1)) for s in range(400)])
     error = float(values.std()) / math.sqrt(len(values))

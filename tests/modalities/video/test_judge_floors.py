@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from ornstein.core.evaluation.paired import psnr
 from ornstein.core.modality import Item
 from ornstein.modalities.video import floors, world
 from ornstein.modalities.video.clip import Clip
-from ornstein.modalities.video.paired import psnr
 
 
 def blob(y, x, side=32):

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from ornstein.core.evaluation import paired
 from ornstein.core.evaluation.spec import Context, Judged
 from ornstein.core.modality import Item
-from ornstein.modalities.video import paired
 from ornstein.modalities.video.clip import Clip
 from ornstein.modalities.video.given import given_metrics
 

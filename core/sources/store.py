@@ -291,6 +291,13 @@ def _not_whole(path: Path, kind: str, error: object) -> str:
 
 
 def _unique(members: Iterable[str], path: Path) -> list[str]:
+    members = list(members)
+    leaving = sorted(name for name in members if name.startswith("/") or ".." in name.split("/"))
+    if leaving:
+        raise ValueError(
+            f"{path} holds {len(leaving)} names that lead out of it: {', '.join(leaving[:3])}; nothing is unpacked here, but an "
+            "archive made so is not to be trusted: make it anew from its files"
+        )
     names = sorted(name for name in members if not any(_hidden(part) for part in name.split("/")))
     twice = [a for a, b in pairwise(names) if a == b]
     if twice:

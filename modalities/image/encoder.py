@@ -2,48 +2,84 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import torch
 from einops import rearrange
-from ornstein.core.state import Encoded, Known, Layout, State
+from ornstein.core.state import Condition, Encoded, Known, Layout, State
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from .basis import Basis
+from .channels import clear
+from .parts import Grey, Means, Part
 
 FIELD = "pixels"
 _TOKENS = "b (h p) (w q) c -> b (h w) (p q c)"
+_PIXELS = "(h w) (p q c) -> (h p) (w q) c"
 
 
-def encode(pixels: np.ndarray, known: Sequence[np.ndarray | None], patch: int) -> Encoded:
-    """Pixels to model space: x = v / 127.5 - 1.
+def encode(
+    pixels: Sequence[np.ndarray],
+    known: Sequence[np.ndarray | Part | None] | None,
+    missing: Sequence[np.ndarray | None] | None,
+    patch: int,
+    basis: Basis | None = None,
+) -> Encoded:
+    """Pixels to model space: x = v / 127.5 - 1. Pictures of several sizes are padded to the most patches, and fill no grid.
 
     Args:
-        pixels: uint8 (B, H, W, C).
-        known: for each image (H, W) bool, True where a pixel is given; None: nothing is.
-        patch: side of a patch, a divisor of H and W.
+        pixels: for each image uint8 (H, W, C), C the same for all.
+        known: for each image (H, W) bool, True where a pixel is given, a part of the basis, or None: nothing is; None: for none.
+        missing: for each image bool (H, W) or (H, W, C), True where nobody knows a value, or None. Such values are 0 in model
+            space, which tells the least of what is around them, and carry no loss.
+        patch: side of a patch, a divisor of each H and W.
+        basis: of the values of a token; None: the pixels themselves. A coefficient is missing where one of its pixels is,
+            and given where all of them are.
     """
-    batch, height, width, channels = pixels.shape
-    values = _tokens(torch.from_numpy(pixels).to(torch.float32) / 127.5 - 1, patch)
-    given = None
-    if any(image is not None for image in known):
-        nothing = np.zeros((height, width), bool)
-        bits = torch.from_numpy(np.stack([nothing if image is None else image for image in known]))
-        bits = _tokens(bits[..., None].expand(-1, -1, -1, channels), patch)
-        given = Known({FIELD: bits}, {FIELD: values * bits})  # zero where unknown: no value leaks
-    return Encoded({FIELD: values}, layout(batch, height, width, patch), known=given, aux=aux(batch, height, width))
+    shapes = [image.shape[:2] for image in pixels]
+    where = layout(shapes, patch)
+    values = torch.where(where.mask[..., None], _cut(pixels, patch).float() / 127.5 - 1, 0.0)
+    gaps = _bits(missing, pixels, patch)
+    if gaps is not None:
+        values = values.masked_fill(gaps, 0)
+    if basis is not None:
+        values = basis.forward(values)
+        gaps = None if gaps is None else ~basis.whole(~gaps)
+    encoded = Encoded({FIELD: values}, where, aux={"size": shapes})
+    if gaps is not None:
+        encoded = replace(encoded, state={FIELD: values.masked_fill(gaps, 0)}, missing={FIELD: gaps})
+    bits = _given(known, pixels, patch, basis)
+    if bits is not None:
+        given = encoded.state[FIELD] * bits  # zero where unknown: no value leaks
+        encoded = replace(encoded, known=Known({FIELD: bits}, {FIELD: given}))
+    return encoded
 
 
-def blank(batch: int, height: int, width: int, channels: int, patch: int) -> Encoded:
-    """Images to be made: a state of zeros."""
-    grid = layout(batch, height, width, patch)
-    return Encoded(
-        {FIELD: torch.zeros(batch, grid.tokens, patch * patch * channels)}, grid, aux=aux(batch, height, width)
-    )
+def blank(shapes: Sequence[tuple[int, int]], channels: int, patch: int) -> Encoded:
+    """Images of these heights and widths to be made: a state of zeros."""
+    where = layout(shapes, patch)
+    zeros = torch.zeros(len(shapes), where.tokens, patch * patch * channels)
+    return Encoded({FIELD: zeros}, where, aux={"size": list(shapes)})
 
 
-def decode(state: State, sizes: Sequence[tuple[int, int]], patch: int) -> list[np.ndarray]:
+def told(images: Sequence[np.ndarray | None], tokens: int, size: int, patch: int) -> Condition:
+    """Pictures that the model is told, uint8 (H, W, C) or None, as rows of `size` values for each of the N tokens, -1 to 1."""
+    values = torch.zeros(len(images), tokens, size)
+    for row, image in zip(values, images, strict=True):
+        if image is not None:
+            cut = _cut([image], patch)[0].float() / 127.5 - 1
+            row[: len(cut)] = cut
+    return Condition(values, torch.tensor([image is not None for image in images]))
+
+
+def decode(state: State, sizes: Sequence[tuple[int, int]], patch: int, basis: Basis | None = None) -> list[np.ndarray]:
     """Model space to pixels: v = round(127.5 (x + 1)), clipped to 0..255; the exact inverse of `encode` on its values.
+
+    Of four channels the last is alpha, and the colour of what is not seen at all is 0.
 
     Raises:
         ValueError: values are not finite.
@@ -55,31 +91,67 @@ def decode(state: State, sizes: Sequence[tuple[int, int]], patch: int) -> list[n
             f"{broken} of {len(x)} samples hold NaN or infinity: the network or the sampler diverged; "
             "try more steps, a smaller guidance scale, or float32"
         )
-    height = sizes[0][0]
+    x = x if basis is None else basis.inverse(x)
     levels = ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    pixels = rearrange(levels, "b (h w) (p q c) -> b (h p) (w q) c", h=height // patch, p=patch, q=patch)
-    return list(pixels.numpy())
+    images = []
+    for tokens, (height, width) in zip(levels, sizes, strict=True):
+        h, w = height // patch, width // patch
+        images.append(clear(rearrange(tokens[: h * w], _PIXELS, h=h, p=patch, q=patch).numpy()))
+    return images
 
 
-def layout(batch: int, height: int, width: int, patch: int) -> Layout:
-    """The grid of patches.
+def layout(shapes: Sequence[tuple[int, int]], patch: int) -> Layout:
+    """The grid of patches of images of these heights and widths; of several sizes their places, without a grid.
 
     Raises:
-        ValueError: the patch does not divide the image.
+        ValueError: the patch does not divide an image.
     """
-    if height < 1 or width < 1 or height % patch or width % patch:
-        raise ValueError(
-            f"an image of {height} x {width} pixels has no whole patches of {patch} x {patch}: "
-            f"choose a height and width that {patch} divides, or another modality.patch"
-        )
-    return Layout.of_grid(batch, (height // patch, width // patch))
+    for height, width in set(shapes):
+        if height < 1 or width < 1 or height % patch or width % patch:
+            raise ValueError(
+                f"an image of {height} x {width} pixels has no whole patches of {patch} x {patch}: "
+                f"choose a height and width that {patch} divides, or another modality.patch"
+            )
+    grids = [(height // patch, width // patch) for height, width in shapes]
+    if len(set(grids)) == 1:
+        return Layout.of_grid(len(grids), grids[0])
+    places = [of_one for grid in grids if (of_one := Layout.of_grid(1, grid).positions) is not None]
+    sizes = torch.tensor([h * w for h, w in grids])
+    mask = torch.arange(int(sizes.max())) < sizes[:, None]
+    return Layout(mask, pad_sequence([each[0] for each in places], batch_first=True), None, (False, False))
 
 
-def aux(batch: int, height: int, width: int) -> dict[str, Any]:
-    """What decoding needs: the height and width of each image."""
-    return {"size": [(height, width)] * batch}
+def _given(
+    known: Sequence[np.ndarray | Part | None] | None, images: Sequence[np.ndarray], patch: int, basis: Basis | None
+) -> Tensor | None:
+    """What is given of each image as bits (B, N, p p C); None where nothing is of any."""
+    masks = None if known is None else [mark if isinstance(mark, np.ndarray) else None for mark in known]
+    bits = _bits(masks, images, patch)
+    parts = {i: mark for i, mark in enumerate(known or ()) if isinstance(mark, Means | Grey)}
+    if basis is None or (bits is None and not parts):
+        return bits
+    bits = torch.zeros_like(_cut(images, patch), dtype=torch.bool) if bits is None else basis.whole(bits)
+    for i, part in parts.items():
+        bits[i, : math.prod(images[i].shape[:2]) // patch**2] = part.bits(basis)
+    return bits
 
 
-def _tokens(x: Tensor, patch: int) -> Tensor:
-    """(B, H, W, C) -> (B, N, p p C), patches in row-major order."""
-    return rearrange(x, _TOKENS, p=patch, q=patch)
+def _bits(marks: Sequence[np.ndarray | None] | None, images: Sequence[np.ndarray], patch: int) -> Tensor | None:
+    """For each image bool (H, W) or (H, W, C), or None, as (B, N, p p C); None where there are none at all."""
+    if marks is None or all(mark is None for mark in marks):
+        return None
+    whole = []
+    for mark, image in zip(marks, images, strict=True):
+        bits = np.zeros(image.shape, bool)
+        if mark is not None:
+            bits |= mark if mark.ndim == 3 else mark[..., None]
+        whole.append(bits)
+    return _cut(whole, patch)
+
+
+def _cut(images: Sequence[np.ndarray], patch: int) -> Tensor:
+    """Images (H, W, C) -> (B, N, p p C), patches in row-major order, padded with zeros to the most."""
+    if len({image.shape for image in images}) == 1:
+        return rearrange(torch.from_numpy(np.stack(images)), _TOKENS, p=patch, q=patch)
+    cut = [rearrange(torch.from_numpy(image)[None], _TOKENS, p=patch, q=patch)[0] for image in images]
+    return pad_sequence(cut, batch_first=True)

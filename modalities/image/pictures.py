@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from ornstein.core.checkpoint import write_aside
 
+from .channels import to_channels
+
 _TILE = 32  # smaller images are enlarged to about this side, so that a person can see them
 _GAP = 2
 
@@ -17,16 +19,17 @@ def grid(images: Sequence[np.ndarray]) -> np.ndarray:
     """Images side by side in reading order on white, uint8 (H, W) or (H, W, 3); small ones enlarged by whole factors.
 
     Args:
-        images: uint8 (H, W, C), C 1 or 3 for all of them; smaller ones stand in the upper left of their cell.
+        images: uint8 (H, W, C), C 1, 3 or 4 for all of them; smaller ones stand in the upper left of their cell.
     """
     height, width = (max(image.shape[axis] for image in images) for axis in (0, 1))
     zoom = max(1, math.ceil(_TILE / max(height, width)))
     columns = math.ceil(math.sqrt(len(images)))
     rows = math.ceil(len(images) / columns)
     cell = (height * zoom + _GAP, width * zoom + _GAP)
-    canvas = np.full((rows * cell[0] + _GAP, columns * cell[1] + _GAP, images[0].shape[-1]), 255, np.uint8)
+    channels = 1 if images[0].shape[-1] == 1 else 3
+    canvas = np.full((rows * cell[0] + _GAP, columns * cell[1] + _GAP, channels), 255, np.uint8)
     for i, image in enumerate(images):
-        tile = image.repeat(zoom, axis=0).repeat(zoom, axis=1)
+        tile = to_channels(image, channels).repeat(zoom, axis=0).repeat(zoom, axis=1)
         top, left = i // columns * cell[0] + _GAP, i % columns * cell[1] + _GAP
         canvas[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
     return _plain(canvas)

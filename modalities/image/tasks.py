@@ -1,12 +1,17 @@
-"""Tasks of images: which pixels are given. `known` is (H, W) bool, True where a pixel is given."""
+"""Tasks of images: what is given. `known` is (H, W) bool, True where a pixel is given, or a part: means, grey."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from ornstein.core.modality import Item
 from ornstein.core.tasks import Task
+
+from .enlarging import LOW
+from .guides import smaller
+from .parts import Grey, Means
+from .reading import OWN
 
 SHARES = (0.25, 0.75)  # of a side that a box takes, or of the pixels that lie behind a line
 
@@ -48,3 +53,30 @@ def _line(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     y, x = np.meshgrid(*(np.arange(n, dtype=np.float64) for n in shape), indexing="ij")
     distance = np.cos(angle) * x + np.sin(angle) * y
     return distance >= np.quantile(distance, rng.uniform(*SHARES))
+
+
+@dataclass(frozen=True)
+class Upscale(Task):
+    """The means over squares of side x side pixels are given: an image of fewer pixels. They are kept exactly.
+
+    An open picture whose own size is that of the image over `side` is the smaller one.
+    """
+
+    side: int
+
+    def pose(self, item: Item, rng: np.random.Generator) -> tuple[Item, Means]:
+        """The image, or the smaller one with each pixel as a square, and its means."""
+        low = smaller(item, self.side)
+        posed = replace(item, cond={**item.cond, LOW: low})
+        if OWN in item.meta and item.meta[OWN].shape[:2] == low.shape[:2]:
+            posed = replace(posed, data=low.repeat(self.side, axis=0).repeat(self.side, axis=1))
+        return posed, Means(self.side)
+
+
+@dataclass(frozen=True)
+class Colourise(Task):
+    """The means over the three colours are given, pixel by pixel: a grey image. They are kept exactly."""
+
+    def pose(self, item: Item, rng: np.random.Generator) -> tuple[Item, Grey]:
+        """The image, and its grey."""
+        return item, Grey()

@@ -32,7 +32,7 @@ from .cifar import cifar_rows
 from .data import Digits
 from .fitting import Filter, Fit, Resize
 from .formats import EXTENSIONS, Alpha
-from .guides import GUIDE, TASKS, Guide, Told
+from .guides import GUIDE, TASKS, Guide, Told, with_own
 from .parts import Grey, Means, Part
 from .pictures import grid, save
 from .reading import ANIMATED, MISSING, OPEN, ORIGINAL, Hidden, Keep, Reading
@@ -204,7 +204,8 @@ class Image(Modality):
         """Read one file; see `formats.read_picture` for modes and `Fit` for sizes."""
         if self._reading.channels != self._channels:  # as `fit` found
             self._reading = replace(self._reading, channels=self._channels)
-        return self._reading.read(file, row)
+        item = self._reading.read(file, row)
+        return with_own(item, self.factor, [shape[:2] for shape in self._shapes]) if self.size is None else item
 
     def write(self, samples: Sequence[np.ndarray], path: Path) -> list[Path]:
         """One PNG file for each sample and `grid.png` of all, in their order."""

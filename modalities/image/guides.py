@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -62,6 +63,14 @@ def smaller(item: Item, factor: int) -> np.ndarray:
     if own is not None and own.shape[:2] == size:
         return to_channels(own, pixels.shape[-1])
     return np.rint(reduced(pixels, size)).astype(np.uint8)
+
+
+def with_own(item: Item, factor: int, shapes: Sequence[tuple[int, int]]) -> Item:
+    """An open picture, where none is resized, as the smaller image of one of these shapes: each pixel a square of them."""
+    own = np.asarray(item.data) if OPEN in item.meta else None
+    if own is None or (own.shape[0] * factor, own.shape[1] * factor) not in shapes:
+        return item
+    return replace(item, data=own.repeat(factor, axis=0).repeat(factor, axis=1), meta={**item.meta, OWN: own})
 
 
 def blurred(pixels: np.ndarray, sigma: float) -> np.ndarray:

@@ -5,12 +5,14 @@ import pytest
 import torch
 from ornstein.core.conformance import check_modality
 from ornstein.core.modality import Item
+from ornstein.core.sources import open_source
 from ornstein.modalities.image import Image
 from ornstein.modalities.image.basis import blocks
 from ornstein.modalities.image.enlarging import LOW
 from ornstein.modalities.image.guides import GUIDE, blurred
 from ornstein.modalities.image.parts import Grey, Means
 from ornstein.modalities.image.reading import OPEN, OWN
+from PIL import Image as PILImage
 
 RNG = np.random.default_rng(0)
 
@@ -57,6 +59,21 @@ def test_an_open_small_picture_is_what_is_given_pixel_by_pixel():
     posed, known = Image(patch=4, basis="means", channels=3).tasks()["upscale"].pose(item, RNG)
     np.testing.assert_array_equal(posed.cond[LOW], small)
     made = known.paste(picture(seed=1), posed.data)
+    np.testing.assert_array_equal(blocks(made, 4).sum(-1, dtype=int), 16 * small.astype(int))
+
+
+@pytest.mark.parametrize("size", [16, None])
+def test_a_given_file_of_fewer_pixels_is_the_smaller_image(tmp_path, size):
+    small = picture(4, 4)
+    PILImage.fromarray(small).save(tmp_path / "small.png")
+    modality = Image(size=size, patch=4, basis="means", factor=4)
+    modality.fit([Item(picture(16, 16, seed=i)) for i in range(2)])
+    (row,) = modality.rows(open_source(tmp_path, modality.extensions, "none").rows(), None)
+    item = modality.read(row.file, row.values)
+    assert item.data.shape == (16, 16, 3)
+    posed, known = modality.tasks()["upscale"].pose(item, RNG)
+    np.testing.assert_array_equal(posed.cond[LOW], small)
+    made = modality.paste(picture(16, 16, seed=5), posed, known)
     np.testing.assert_array_equal(blocks(made, 4).sum(-1, dtype=int), 16 * small.astype(int))
 
 

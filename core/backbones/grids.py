@@ -46,8 +46,8 @@ class Grid:
         )
 
     def fold(self, x: Tensor) -> Tensor:
-        """(B, N, W) -> (B, W, *shape), channels last in memory."""
-        return x.unflatten(1, self.shape).movedim(-1, 1)
+        """(B, N, W) -> (B, W, *shape), channels last in memory; what is one for all places, (B, 1, W) -> (B, W, 1, ...)."""
+        return x.unflatten(1, self.shape if x.shape[1] > 1 else (1,) * len(self.shape)).movedim(-1, 1)
 
     def unfold(self, y: Tensor) -> Tensor:
         """(B, W, *shape) -> (B, N, W)."""
@@ -129,8 +129,8 @@ class Modulated(nn.Module):
         self.modulation = zero_linear(modulator, 3 * channels)
 
     def forward(self, x: Tensor, c: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
-        """x (B, C, *shape), c (B, W) -> (B, C, *shape) and the gate (B, C, 1, ...)."""
-        shift, scale, gate = self.modulation(c).to(x.dtype).view(*c.shape[:1], -1, *(1,) * (x.ndim - 2)).chunk(3, dim=1)
+        """x (B, C, *shape), c (B, W, *shape or 1s) -> (B, C, *shape) and the gate, (B, C, *shape or 1s)."""
+        shift, scale, gate = self.modulation(c.movedim(1, -1)).to(x.dtype).movedim(-1, 1).chunk(3, dim=1)
         return (1 + scale) * self.norm(x, grid) + shift, gate
 
 
@@ -154,7 +154,7 @@ class ResBlock(nn.Module):
         self.straight = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[axes - 1](inside, outside, 1) if inside != outside else None
 
     def forward(self, x: Tensor, c: Tensor, grid: Grid) -> Tensor:
-        """x (B, C, *shape), c (B, W) -> (B, D, *shape)."""
+        """x (B, C, *shape), c (B, W, *shape or 1s) -> (B, D, *shape)."""
         h, gate = self.modulated(self.first(F.silu(self.norm(x, grid)), grid), c, grid)
         h = self.second(self.dropout(F.silu(h)), grid)
         return (x if self.straight is None else self.straight(x)) + gate * h
@@ -173,7 +173,7 @@ class GridAttention(nn.Module):
             self.reader = CrossAttention(channels, heads, qk_norm, context_width)
 
     def forward(self, x: Tensor, c: Tensor, grid: Grid, context: Context | None) -> Tensor:
-        """x (B, C, *shape), c (B, W), context tokens (B, L, context_width)."""
+        """x (B, C, *shape), c (B, W, *shape or 1s), context tokens (B, L, context_width)."""
         h, gate = self.modulated(x, c, grid)
         keys = None if grid.real is None else grid.real.flatten(1)[:, None, None]
         x = x + gate * grid.fold(self.attention(grid.unfold(h), None, keys))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 
@@ -23,7 +21,8 @@ class UNet(TokenBackbone):
     serves. The ends of a periodic axis are neighbours at every level whose length is even at all finer ones.
 
     A convolution tells its places apart by the border alone, and attention has no positions: the network serves grids of other
-    sizes than those it was trained on. Time is one for a sample. Contexts of the routes `cross` and `prepend` are attended to.
+    sizes than those it was trained on. Where each token has its own time, a place of a coarser level is modulated by the mean of those
+    it stands for. Contexts of the routes `cross` and `prepend` are attended to.
 
     Args:
         fields: the fields of the state, of tokens.
@@ -43,8 +42,6 @@ class UNet(TokenBackbone):
     Source: Ho et al. 2020, arXiv:2006.11239, appendix B; adaptive group norm and attention at several levels: Dhariwal and Nichol
     2021, arXiv:2105.05233, section 3; gates from zero: Peebles and Xie 2022, arXiv:2212.09748, section 3.2.
     """
-
-    per_token_time: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -100,25 +97,25 @@ class UNet(TokenBackbone):
         """Map a noised state to raw outputs; see `TokenBackbone.forward`.
 
         Raises:
-            ValueError: a time for each token, or tokens that fill no grid.
+            ValueError: tokens that fill no grid.
         """
-        if c_noise.ndim > 1:
-            raise ValueError("a U-Net takes one time for a sample, not one for each token: use a DiT for these")
         at = self._enter(inputs, c_noise, layout, cond, known, previous)
-        c, context = at.c[:, 0], _joined(at.routed.cross, at.routed.prepend)
+        context = _joined(at.routed.cross, at.routed.prepend)
         grids = [Grid.of(layout, self.axes)]
-        x, skips = grids[0].fold(at.x), []
+        x, c, skips = grids[0].fold(at.x), [grids[0].fold(at.c)], []
         for i, layer in enumerate(self.down):
             if i and i % self.depth == 0:
                 x = grids[-1].halve(x)
+                c.append(grids[-1].halve(c[-1]) if c_noise.ndim > 1 else c[-1])
                 grids.append(grids[-1].halved())
-            x = layer(x, c, grids[-1], context)
+            x = layer(x, c[-1], grids[-1], context)
             skips.append(x)
-        x = self.middle(x, c, grids[-1], context)
+        x = self.middle(x, c[-1], grids[-1], context)
         for i, layer in enumerate(self.up, start=1):
-            x = layer(torch.cat([x, skips.pop()], dim=1), c, grids[-1], context)
+            x = layer(torch.cat([x, skips.pop()], dim=1), c[-1], grids[-1], context)
             if i % self.depth == 0 and skips:
                 grids.pop()
+                c.pop()
                 x = grids[-1].double(x)
         out = self._leave(grids[0].unfold(x), at.c)[0]
         return {name: y.to(at.c_noise.dtype) for name, y in out.items()}
@@ -143,7 +140,7 @@ class Layer(nn.Module):
         self.attention = GridAttention(outside, modulator, heads, qk_norm, context_width) if heads else None
 
     def forward(self, x: Tensor, c: Tensor, grid: Grid, context: Context | None) -> Tensor:
-        """x (B, C, *shape), c (B, W) -> (B, D, *shape)."""
+        """x (B, C, *shape), c (B, W, *shape or 1s) -> (B, D, *shape)."""
         x = self.block(x, c, grid)
         return x if self.attention is None else self.attention(x, c, grid, context)
 

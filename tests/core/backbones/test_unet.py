@@ -1,4 +1,4 @@
-"""What a U-Net promises: zero at first, any grid, wrapped and padded axes, every route of conditions, one time a sample."""
+"""What a U-Net promises: zero at first, any grid, wrapped and padded axes, every route of conditions, times of tokens."""
 
 from dataclasses import replace
 
@@ -193,11 +193,32 @@ def test_what_does_not_fit_is_refused(world, options, match):
         unet(world, **options)
 
 
-def test_times_of_tokens_and_tokens_without_a_grid_are_refused(world):
+@pytest.mark.parametrize("shape", [(5, 6), (4, 3, 3)])
+def test_a_time_of_each_token(world, shape):
+    """Equal times are one time; a time of its own moves its own place most, and is carried to the same place in any memory."""
+    layout = grid(shape)
+    net, x = unet(world, axes=len(shape), attention=()), inputs(world, layout.tokens)
+    one = net(x, C, layout, {})["x"]
+    times = C[:, None].repeat(1, layout.tokens)
+    torch.testing.assert_close(net(x, times, layout, {})["x"], one, rtol=1e-10, atol=1e-10)
+    for token in (0, layout.tokens - 1):
+        late = times.clone()
+        late[:, token] += 1.0
+        moved = (net(x, late, layout, {})["x"] - one).abs().mean((0, 2))
+        assert moved.argmax() == token
+        assert moved[token] > 2 * moved.median() > 0
+
+
+def test_padded_tokens_have_no_time(world):
+    net, layout, x = unet(world, axes=1), line([5, 3, 4]), inputs(world, 5)
+    times = C[:, None] + 0.1 * torch.arange(5, dtype=torch.float64)
+    one = net(x, times, layout, {})["x"]
+    other = net(x, torch.where(layout.mask, times, 7.0), layout, {})["x"]
+    torch.testing.assert_close(one[layout.mask], other[layout.mask], rtol=0, atol=1e-12)
+
+
+def test_tokens_without_a_grid_are_refused(world):
     net, x = unet(world), inputs(world, 12)
-    assert UNet.per_token_time is False
-    with pytest.raises(ValueError, match="one time for a sample"):
-        net(x, C[:, None].expand(3, 12), grid((3, 4)), {})
     with pytest.raises(ValueError, match="these fill none"):
         net(x, C, replace(grid((3, 4)), grid=None), {})
     with pytest.raises(ValueError, match=r"one of 1, \(12,\)"):

@@ -125,12 +125,17 @@ def save(denoiser: NeuralDenoiser, folder: str | Path, meta: Mapping[str, Any] |
     write_aside(folder / MODEL, lambda path: path.write_text(text))
 
 
-def load(run: str | Path, device: str | torch.device = "cpu") -> NeuralDenoiser:
+def load(run: str | Path, device: str | torch.device = "cpu", anew: Mapping[str, Any] | None = None) -> NeuralDenoiser:
     """The model of a run folder (or any folder with model.safetensors), in evaluation mode, its modality attached.
+
+    Args:
+        run: the folder.
+        device: where its weights go.
+        anew: options of the modality in place of those it was trained with, of `Modality.later`.
 
     Raises:
         FileNotFoundError: no model there.
-        ValueError: a truncated or foreign file, a newer format, weights that do not fit.
+        ValueError: a truncated or foreign file, a newer format, weights that do not fit, an option that cannot change.
     """
     path = resolve(Path(run))
     try:
@@ -148,7 +153,7 @@ def load(run: str | Path, device: str | torch.device = "cpu") -> NeuralDenoiser:
         raise ValueError(f"{path} has format {tree.get('format')}; this version reads format {FORMAT}")
     modality = None
     if "modality" in tree:
-        modality = build(tree["modality"]["object"])
+        modality = build(_changed(tree["modality"]["object"], anew or {}))
         try:
             modality.load_state(_under(tensors, "modality."), tree["modality"]["state"])
         except KeyError as error:
@@ -165,6 +170,20 @@ def load(run: str | Path, device: str | torch.device = "cpu") -> NeuralDenoiser:
     except RuntimeError as error:
         raise ValueError(f"{path}: the weights do not fit the described network: {error}") from error
     return denoiser.to(device).eval()
+
+
+def _changed(described: dict[str, Any], anew: Mapping[str, Any]) -> dict[str, Any]:
+    """The description of a modality with other options.
+
+    Raises:
+        ValueError: one that the modality was trained with.
+    """
+    later = type(build(described)).later if anew else ()
+    for name in anew:
+        if name not in later:
+            found = f"only {', '.join(later)} can change" if later else "none of its options can change"
+            raise ValueError(f"modality.{name}: the model is trained already, and {found}")
+    return {**described, "args": {**described["args"], **anew}}
 
 
 def meta(run: str | Path) -> dict[str, Any]:

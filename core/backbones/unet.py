@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -21,8 +22,8 @@ class UNet(TokenBackbone):
     serves. The ends of a periodic axis are neighbours at every level whose length is even at all finer ones.
 
     A convolution tells its places apart by the border alone, and attention has no positions: the network serves grids of other
-    sizes than those it was trained on. Where each token has its own time, a place of a coarser level is modulated by the mean of those
-    it stands for. Contexts of the routes `cross` and `prepend` are attended to.
+    sizes than those it was trained on. Where each token has its own time, a place of a coarser level is modulated by the mean of
+    those it stands for. Contexts of the routes `cross` and `prepend` are attended to.
 
     Args:
         fields: the fields of the state, of tokens.

@@ -53,9 +53,10 @@ def run(args: argparse.Namespace) -> int:
     from . import runs
 
     folder = runs.find(args.run)
-    words = sorted_words(args.words)
+    anew, others = how.parted(args.words)
+    words = sorted_words(others)
     _check(args, words)
-    denoiser = checkpoint.load(folder, device=how.device(args.device))
+    denoiser = checkpoint.load(folder, how.device(args.device), anew)
     modality = how.need_modality(denoiser, folder)
     protocol = None if args.protocol is None else protocols.chosen(modality, args, words.protocol)
     args.task = (args.task if protocol is None else protocol.settings().get("task")) or "unconditional"
@@ -126,12 +127,12 @@ def sorted_words(words: Sequence[str]) -> Words:
     found = Words([], [], [])
     lists = {"data": found.data, "sampler": found.how, "guidance": found.how, "protocol": found.protocol}
     for word in words:
-        group = word.lstrip("+~").partition("=")[0].partition(".")[0]
-        if group not in lists:
+        if how.group_of(word) not in lists:
             raise UsageError(
-                f"{word!r}: the words of `evaluate` change data, sampler, guidance or protocol; the model is trained already"
+                f"{word!r}: the words of `evaluate` change data, sampler, guidance, modality or protocol; the model is trained "
+                "already"
             )
-        lists[group].append(word)
+        lists[how.group_of(word)].append(word)
     return found
 
 

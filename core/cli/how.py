@@ -40,6 +40,20 @@ def guiding(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     return group
 
 
+def parted(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Options of the modality that words name, for `checkpoint.load`, and the other words."""
+    from . import compose
+
+    own = [word for word in words if group_of(word) == "modality"]
+    options = compose.apply({"modality": {}}, [f"++{word.lstrip('+')}" for word in own])["modality"]
+    return options, [word for word in words if word not in own]
+
+
+def group_of(word: str) -> str:
+    """`sampler` of `+sampler.steps=5`."""
+    return word.lstrip("+~").partition("=")[0].partition(".")[0]
+
+
 def recipe_under(
     folder: Path, args: argparse.Namespace, words: Sequence[str], specs: Sequence[ConditionSpec]
 ) -> dict[str, Any]:
@@ -47,8 +61,10 @@ def recipe_under(
     from . import compose, runs, trust
 
     for word in words:
-        if word.lstrip("+~").partition("=")[0].partition(".")[0] not in ("sampler", "guidance"):
-            raise UsageError(f"{word!r}: only sampler and guidance can change here; the model is trained already")
+        if group_of(word) not in ("sampler", "guidance"):
+            raise UsageError(
+                f"{word!r}: only sampler, guidance and modality can change here; the model is trained already"
+            )
     words = [*([f"sampler={args.sampler}"] if args.sampler else []), *words]
     words += [f"sampler.steps={args.steps}"] if args.steps is not None else []
     config = folder / runs.CONFIG

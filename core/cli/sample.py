@@ -29,7 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         default=[],
         metavar="key=value",
-        help="words of the recipe: sampler=ddim sampler.eta=0.5 guidance.scale=3",
+        help="words of the recipe: sampler=ddim sampler.eta=0.5 guidance.scale=3, and what its modality takes anew",
     )
     add("-n", type=int, default=16, help="samples, for each value of --cond and each given item (16)")
     add(
@@ -70,9 +70,10 @@ def run(args: argparse.Namespace) -> int:
     folder = runs.find(args.run)
     if args.n < 1:
         raise UsageError(f"-n {args.n}: at least 1 sample is needed")
-    denoiser = checkpoint.load(folder, device=how.device(args.device))
+    anew, words = how.parted(args.words)
+    denoiser = checkpoint.load(folder, how.device(args.device), anew)
     modality = how.need_modality(denoiser, folder)
-    recipe = how.recipe_under(folder, args, args.words, denoiser.conditions)
+    recipe = how.recipe_under(folder, args, words, denoiser.conditions)
     guided, sampler = how.build(denoiser, recipe)
     if args.between:
         samples = _between(modality, guided, sampler, args)
@@ -107,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
         "strength": args.strength,
         "between": args.between or None,
     }
-    made = {"seed": args.seed, "precision": args.precision, **recipe}
+    made = {"seed": args.seed, "precision": args.precision, **recipe, "modality": anew or None}
     if isinstance(sampler, TableSampler):
         made["table"] = sampler.plan(denoiser.processes)
     record(out, {"run": folder, **asked, **made}, folder, files)

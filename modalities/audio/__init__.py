@@ -82,6 +82,7 @@ class Audio(Modality):
     name: ClassVar[str] = "audio"
     symmetries: ClassVar[tuple[str, ...]] = ()
     extensions: ClassVar[tuple[str, ...]] = EXTENSIONS
+    later: ClassVar[tuple[str, ...]] = ("vocoder", "embeddings")
 
     def __init__(
         self,

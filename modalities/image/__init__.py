@@ -72,6 +72,7 @@ class Image(Modality):
 
     name: ClassVar[str] = "image"
     symmetries: ClassVar[tuple[str, ...]] = ()
+    later: ClassVar[tuple[str, ...]] = ("extractors",)
     extensions: ClassVar[tuple[str, ...]] = (*EXTENSIONS, BATCH)
 
     def __init__(

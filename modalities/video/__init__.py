@@ -67,6 +67,7 @@ class Video(Modality):
     name: ClassVar[str] = "video"
     symmetries: ClassVar[tuple[str, ...]] = ()
     extensions: ClassVar[tuple[str, ...]] = EXTENSIONS
+    later: ClassVar[tuple[str, ...]] = ("context", "output", "embeddings")
 
     def __init__(
         self,

@@ -64,6 +64,20 @@ def test_the_modality_travels_with_what_it_learnt(tmp_path):
     assert (found.count, found.scale, found.sizes) == (5, toy.scale, toy.sizes)
 
 
+def test_a_trained_model_takes_anew_only_what_the_modality_names(tmp_path, monkeypatch):
+    toy = Toy(count=5)
+    toy.fit([toy.read(row.file, row.values) for row in figures(5).rows()])
+    net = DiT(toy.fields, toy.conditions, 0, width=16, depth=1, heads=2)
+    save(NeuralDenoiser(net, toy.fields, toy.conditions, modality=toy), tmp_path)
+    with pytest.raises(ValueError, match=r"modality.count: the model is trained already, and none of its options can"):
+        load(tmp_path, anew={"count": 7})
+    monkeypatch.setattr(Toy, "later", ("count",))
+    found = load(tmp_path, anew={"count": 7}).modality
+    assert (found.count, found.scale, found.sizes) == (7, toy.scale, toy.sizes)
+    with pytest.raises(ValueError, match=r"modality.size: .* and only count can change"):
+        load(tmp_path, anew={"size": 7})
+
+
 def test_a_modality_that_learnt_other_things_names_what_it_misses(tmp_path, monkeypatch):
     toy = Toy(count=5)
     toy.fit([toy.read(row.file, row.values) for row in figures(5).rows()])

@@ -237,6 +237,20 @@ def test_evaluate_prints_and_writes_the_table(ornstein, trained, tmp_path):
     assert code == 2
 
 
+def test_what_a_trained_model_takes_anew(ornstein, trained, tmp_path):
+    run = trained / "image/latest"
+    code, _, err = ornstein("evaluate", run, "modality.extractors=[ornstein.nothing:There]", "-n", "20")
+    assert code != 0
+    assert "ornstein.nothing" in err
+    code, _, err = ornstein("sample", run, "modality.patch=4", "-n", "1", "--out", tmp_path)
+    assert code == 1
+    assert "modality.patch: the model is trained already, and only extractors can change" in err
+    assert not list(tmp_path.iterdir())
+    line = ["modality.extractors=null", "-n", "1", "--steps", "2", "--out", tmp_path]
+    assert ornstein("sample", run, *line)[0] == 0
+    assert json.loads((tmp_path / "provenance.json").read_text())["modality"] == {"extractors": None}
+
+
 def test_a_sweep_that_no_job_would_take_leaves_no_folder(ornstein, tmp_path):
     for line, said in ((["seeed=0,1"], "seed"), (["seed=0,1", "--trainer.max_stepz", "2"], "--trainer.max_steps")):
         code, _, err = ornstein("sweep", "image/digits", *line[:1], f"runs={tmp_path}", *line[1:])

@@ -41,6 +41,7 @@ class OrnsteinDataModule(LightningDataModule):
         label_column: the manifest's column that holds the label; None: `label`, else `class`.
         batch_size: samples of each step in each process.
         workers: processes that encode; 0: the training process itself.
+        timeout: seconds that a worker may take for a batch; then training ends with an error, and can be resumed. 0: for ever.
         split: shares of train, validation and test, where the data has no official split.
         group_by: column of rows that stay in one part (a person, a scene).
         tasks: shares of the modality's tasks, by name; None: unconditional alone.
@@ -61,6 +62,7 @@ class OrnsteinDataModule(LightningDataModule):
         label_column: str | None = None,
         batch_size: int = 64,
         workers: int = 0,
+        timeout: float = 600.0,
         split: tuple[float, float, float] = (0.8, 0.1, 0.1),
         group_by: str | None = None,
         tasks: dict[str, float] | None = None,
@@ -73,6 +75,8 @@ class OrnsteinDataModule(LightningDataModule):
             raise ValueError(
                 f"data: batch_size={batch_size} and limit={limit} are at least 1, workers={workers} at least 0"
             )
+        if not 0 <= timeout < math.inf:
+            raise ValueError(f"data.timeout={timeout}: a number of seconds, 0 for ever")
         if name is not None and root is not None:
             raise ValueError(
                 f"data: name={name} is one of the modality's data sets, root={root} is your own: give one of them"
@@ -84,6 +88,7 @@ class OrnsteinDataModule(LightningDataModule):
         self.label_column = label_column
         self.batch_size = batch_size
         self.workers = workers
+        self.timeout = timeout
         self.split = split
         self.group_by = group_by
         self.tasks = tasks
@@ -226,6 +231,7 @@ class OrnsteinDataModule(LightningDataModule):
             sampler=orders,
             batch_size=None,
             num_workers=self.workers,
+            timeout=self.timeout if self.workers else 0,
             persistent_workers=self.workers > 0,
             pin_memory=torch.cuda.is_available(),
         )

@@ -1,4 +1,5 @@
 import math
+import time
 
 import pytest
 from lightning.pytorch.callbacks import LambdaCallback
@@ -192,8 +193,29 @@ def test_names_that_do_not_exist_offer_the_nearest():
 
 @pytest.mark.parametrize(
     "options",
-    [{"batch_size": 0}, {"limit": 0}, {"workers": -1}, {"name": "tiny", "root": "x"}, {"tasks": {"first": -1.0}}],
+    [
+        {"batch_size": 0},
+        {"limit": 0},
+        {"workers": -1},
+        {"timeout": -1.0},
+        {"name": "tiny", "root": "x"},
+        {"tasks": {"first": -1.0}},
+    ],
 )
 def test_options_outside_their_range_are_refused(options):
-    with pytest.raises(ValueError, match=r"at least|give one of them|must not be negative"):
+    with pytest.raises(ValueError, match=r"at least|seconds, 0 for ever|give one of them|must not be negative"):
         OrnsteinDataModule(Tiny(), **options)
+
+
+def test_a_worker_that_hangs_ends_the_training():
+    class Slow(Tiny):
+        def encode(self, items, known, rng):
+            time.sleep(30)
+            return super().encode(items, known, rng)
+
+    modality = Slow()
+    data = OrnsteinDataModule(modality, batch_size=4, workers=1, timeout=1.0)
+    began = time.monotonic()
+    with pytest.raises(RuntimeError, match="timed out after 1"):
+        trainer(steps=4).fit(DiffusionModule(modality, net, Objective()), data)
+    assert time.monotonic() - began < 25

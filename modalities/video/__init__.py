@@ -280,5 +280,6 @@ class Video(Modality):
     def protocols(self) -> Mapping[str, Protocol]:
         """Tables as papers on video print them."""
         from .protocols import FVD
+        from .rollout import Rollout
 
-        return {"fvd": FVD()}
+        return {"fvd": FVD(), "rollout": Rollout()}

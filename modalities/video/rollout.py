@@ -1,4 +1,4 @@
-"""The table of `ornstein evaluate --protocol rollout`: clips far longer than those of training, and whether the law still holds."""
+"""The table of `ornstein evaluate --protocol rollout`: clips far longer than those of training, and whether they obey the law."""
 
 from __future__ import annotations
 

@@ -30,12 +30,18 @@ def given_metrics(task: str) -> tuple[MetricSpec, ...]:
               paired.psnr),
         _best("SSIM of the best", "Of the sample most like the true image, of all of an item; it grows with their number.",
               paired.ssim),
-        *((_gain("bicubic"), _gain("Lanczos"), _consistency()) if task.startswith("upscale") else ()),
+        *(_of_smaller() if task.startswith("upscale") else ()),
         MetricSpec("error on unknown pixels", "lower", "Root mean square difference from the original, levels 0..255.",
                    _error, "task", needs_given=True),
         MetricSpec("change of given pixels", "lower", "Largest change that makes what was given exact, levels 0..255; must be 0.",
                    _moved, "task", needs_given=True),
     )  # fmt: skip
+
+
+def _of_smaller() -> tuple[MetricSpec, ...]:
+    measures: tuple[tuple[Measure, str], ...] = ((paired.psnr, "PSNR, dB"), (paired.ssim, "SSIM"))
+    gains = (_gain(measure, name, method) for measure, name in measures for method in ("bicubic", "Lanczos"))
+    return (*gains, _consistency())
 
 
 def low_resolution_error(sample: np.ndarray, low: np.ndarray) -> float:
@@ -62,20 +68,21 @@ def _best(name: str, about: str, measure: Measure) -> MetricSpec:
     return MetricSpec(name, "higher", about, compute, "task", needs_given=True)
 
 
-def _gain(method: str) -> MetricSpec:
-    """SSIM less that of the given image, enlarged."""
+def _gain(measure: Measure, name: str, method: str) -> MetricSpec:
+    """A measure less that of the given image, enlarged; `name` with its unit."""
 
     def compute(candidate: Judged, reference: Judged, context: Context) -> float:
         def floor(_: object) -> Tensor:
             return _values(
-                paired.ssim(enlarged(low, true.shape[:2], method)[None], true[None], ~known[None])
+                measure(enlarged(low, true.shape[:2], method)[None], true[None], ~known[None])
                 for (_, true, known), low in zip(pairs(candidate), _low(candidate), strict=True)
             )
 
-        return float((_rows(candidate, paired.ssim) - candidate.rows(f"SSIM of {method}", floor)).nanmean())
+        return float((_rows(candidate, measure) - candidate.rows(f"{measure.__name__} of {method}", floor)).nanmean())
 
-    about = f"SSIM less that of enlarging the given image ({method}); above 0 is better than that."
-    return MetricSpec(f"SSIM over {method}", "higher", about, compute, "task", needs_given=True)
+    word, comma, unit = name.partition(", ")
+    about = f"{word} less that of enlarging the given image ({method}); above 0 is better than that."
+    return MetricSpec(f"{word} over {method}{comma}{unit}", "higher", about, compute, "task", needs_given=True)
 
 
 def _consistency() -> MetricSpec:

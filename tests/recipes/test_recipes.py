@@ -12,15 +12,15 @@ HEADER = ("data", "numbers", "hardware", "minutes")
 
 
 def pictures(folder):
-    """A folder of two classes, and a table that says who is on each picture."""
+    """A folder of two classes, and a table with the columns that recipes name: who, of what source, category and caption."""
     from PIL import Image
 
-    rng, lines = np.random.default_rng(0), ["file,label,subject"]
+    rng, lines = np.random.default_rng(0), ["file,label,subject,source,category,caption"]
     for i in range(24):
         path = folder / "ab"[i % 2] / f"{i}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(path)
-        lines.append(f"{path.relative_to(folder)},{'ab'[i % 2]},{i // 2}")
+        lines.append(f"{path.relative_to(folder)},{'ab'[i % 2]},{i // 2},{i // 2},{'ab'[i % 2]},{i // 2}")
     (folder / "labels.csv").write_text("\n".join(lines))
     return folder
 

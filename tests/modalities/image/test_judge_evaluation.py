@@ -57,7 +57,8 @@ def test_metrics_by_task_and_labels():
     assert {"PSNR, dB", "SSIM", "error on unknown pixels", "change of given pixels"} <= inpaint - names
     assert inpaint > names
     upscale = {spec.name for spec in image_metrics("upscale", labelled=True)}
-    assert upscale - inpaint == {"SSIM over bicubic", "SSIM over Lanczos", "low-resolution error"}
+    gains = {"PSNR over bicubic, dB", "PSNR over Lanczos, dB", "SSIM over bicubic", "SSIM over Lanczos"}
+    assert upscale - inpaint == gains | {"low-resolution error"}
 
 
 def test_the_floor_draws_sizes_in_their_proportion_or_those_of_given_images():
@@ -173,5 +174,6 @@ def test_upscaling_is_judged_against_the_picture_that_was_given(digits, hasty, t
     assert report.value("low-resolution error") < 0.5  # that of rounding: samples are the true images
     assert report.value("SSIM") == pytest.approx(1)
     assert report.value("SSIM over Lanczos") > 0.05
+    assert report.value("PSNR over Lanczos, dB") > 10
     assert report.value("SSIM over Lanczos", "floor") == pytest.approx(0, abs=0.1 if known[0] else 1e-9)
     assert report.value("change of given pixels") == report.value("change of given pixels", "floor") == 0

@@ -102,9 +102,13 @@ def test_gains_over_enlarging_are_0_for_that_and_above_for_the_truth(method):
     low = np.rint(reduced(true, (8, 8))).astype(np.uint8)
     plain = enlarged(low, (32, 32), method)
     assert plain.shape == (32, 32, 3)
-    name = f"SSIM over {method}"
-    assert value(name, ensemble([plain], true, cond={"low": low}), "upscale") == pytest.approx(0, abs=1e-12)
-    assert value(name, ensemble([true], true, cond={"low": low}), "upscale") > 0.01
+    for name, least in ((f"SSIM over {method}", 0.01), (f"PSNR over {method}, dB", 10)):
+        assert value(name, ensemble([plain], true, cond={"low": low}), "upscale") == pytest.approx(0, abs=1e-12)
+        assert value(name, ensemble([true], true, cond={"low": low}), "upscale") > least
+    shifted = true + np.where(true < 128, 10, -10).astype(np.int16)  # an error of 10 levels everywhere
+    gained = value(f"PSNR over {method}, dB", ensemble([shifted.astype(np.uint8)], true, cond={"low": low}), "upscale")
+    of_plain = value("PSNR, dB", ensemble([plain], true))
+    assert gained == pytest.approx(10 * np.log10(255**2 / 100) - of_plain)
 
 
 def test_means_and_grey_that_are_not_those_of_the_given_image_count_as_changed():

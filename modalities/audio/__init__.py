@@ -59,8 +59,8 @@ class Audio(Modality):
         hop: seconds from one window to the next; None: as long as a window.
         long: of a longer recording `windows`, its beginning alone (`crop`), or `refuse` it.
         short: a shorter one is masked at its end (`pad`), or refused.
-        encoder: what a token is: `raw` samples, coefficients of the `mdct`, compressed spectra (`stft`), or log-mel
-            spectra (`mel`).
+        encoder: what a token is: `raw` samples, coefficients of the `mdct`, compressed spectra (`stft`), their levels without
+            phases (`spectrum`), or log-mel spectra (`mel`).
         frame: samples from one token to the next.
         power: p of |X|^p in mdct and stft: below 1, soft parts weigh more.
         window: of the mdct: `sine` or `kbd`.

@@ -8,9 +8,10 @@ from .frames import Frames, check_power
 from .mdct import MDCT, Window
 from .mel import Mel, MelScale
 from .raw import Raw
+from .spectrum import Spectrum
 from .stft import STFT
 
-Encoder = Literal["raw", "mdct", "stft", "mel"]
+Encoder = Literal["raw", "mdct", "stft", "spectrum", "mel"]
 
 
 def framed(encoder: Encoder, rate: int, frame: int, power: float, window: Window, bands: int) -> Frames:
@@ -30,4 +31,6 @@ def framed(encoder: Encoder, rate: int, frame: int, power: float, window: Window
         return MDCT(frame, power, window)
     if encoder == "stft":
         return STFT(frame, power)
+    if encoder == "spectrum":
+        return Spectrum(frame)
     return Mel(MelScale(rate, frame, bands))

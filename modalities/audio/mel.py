@@ -9,10 +9,10 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from .frames import Frames, channels_apart, channels_together
 from .libraries import torchaudio
+from .phases import griffin_lim, spectra
 
 FLOOR = 1e-5  # magnitudes below it are silence: 100 dB under full scale
 
@@ -64,14 +64,9 @@ class MelScale:
         """(2 h + 1, M): from magnitudes of frequencies to those of bands."""
         return _filters(self.rate, self.hop, self.bands)
 
-    def magnitudes(self, x: Tensor) -> Tensor:
-        """|STFT| of (..., N h) samples: (..., N, 2 h + 1), in units where a full-scale sine has a peak of about h."""
-        frames = F.pad(x, (self.reach, self.reach)).unfold(-1, self.window, self.hop)
-        return torch.fft.rfft(frames * torch.hann_window(self.window).to(x)).abs()
-
     def log_mel(self, x: Tensor) -> Tensor:
         """(..., N h) -> (..., N, M): natural logarithms of band magnitudes, at least ln 1e-5."""
-        return (self.magnitudes(x) @ self.filters.to(x)).clamp(min=FLOOR).log()
+        return (spectra(x, self.hop).abs() @ self.filters.to(x)).clamp(min=FLOOR).log()
 
     def told(self, x: Tensor) -> Tensor:
         """As DiffWave's network reads it: (20 log10 mel + 80) / 100, cut to 0 and 1; (..., N h) -> (..., N, M)."""
@@ -145,36 +140,6 @@ def unmel(mel: Tensor, filters: Tensor, steps: int = 30) -> Tensor:
     for _ in range(steps):
         x = x * target / ((x @ w) @ w.T).clamp(min=1e-12)
     return x
-
-
-def griffin_lim(magnitude: Tensor, hop: int, iterations: int, momentum: float = 0.99) -> Tensor:
-    """Samples (..., N h) whose spectra have nearly the given magnitudes (..., N, 2 h + 1)."""
-    window = torch.hann_window(4 * hop).to(magnitude)
-    reach = 3 * hop // 2
-    weight = _add_up((window**2).expand(*magnitude.shape[:-1], -1), hop)[..., reach:-reach].clamp(min=1e-3)
-
-    def signal(spectrum: Tensor) -> Tensor:
-        return _add_up(torch.fft.irfft(spectrum, 4 * hop) * window, hop)[..., reach:-reach] / weight
-
-    n, k = torch.arange(magnitude.shape[-2])[:, None], torch.arange(magnitude.shape[-1])
-    angles = torch.polar(torch.ones(()).to(magnitude), (torch.pi / 2 * (n * k % 4)).to(magnitude)).expand(
-        magnitude.shape
-    )
-    before = torch.zeros_like(angles)
-    for _ in range(iterations):
-        x = signal(magnitude * angles)
-        found = torch.fft.rfft(F.pad(x, (reach, reach)).unfold(-1, 4 * hop, hop) * window)
-        ahead = found + momentum * (found - before)
-        angles, before = ahead / ahead.abs().clamp(min=1e-12), found
-    return signal(magnitude * angles)
-
-
-def _add_up(frames: Tensor, hop: int) -> Tensor:
-    """(..., N, L) -> (..., (N - 1) h + L): frames h apart, summed."""
-    shape, (count, length) = frames.shape[:-2], frames.shape[-2:]
-    flat = frames.reshape(-1, count, length).transpose(1, 2)
-    total = F.fold(flat, (1, (count - 1) * hop + length), (1, length), stride=(1, hop))
-    return total.reshape(*shape, -1)
 
 
 @lru_cache(maxsize=8)

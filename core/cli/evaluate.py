@@ -35,6 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("-n", type=int, help=f"samples, or held-out items to pose (as many as held-out items, at most {_MOST:,})")
     add("--task", metavar="NAME", help="a task of the modality, posed on held-out items (unconditional)")
+    add("--part", choices=("test", "validation"), help="the held-out part that is judged against and posed (test)")
     add("--members", type=int, metavar="M", help="samples for each posed item, judged as an ensemble (1)")
     add("--seed", type=int, default=0, help="of samples, poses and every choice of the report (0)")
     add("--batch-size", type=int, default=64, help="samples made at a time; changes nothing else (64)")
@@ -95,7 +96,7 @@ def _report(
     from ..evaluation import evaluate
     from ..evaluation.kept import FEATURES
 
-    train, held_out = data.read("train"), data.read("test")
+    train, held_out = data.read("train"), data.read(args.part or "test")
     n = min(_MOST, len(held_out)) if args.n is None else args.n
     if args.task == "unconditional":
         asked, cond, posed = _classes(denoiser, train, n, args.seed)
@@ -146,6 +147,8 @@ def _check(args: argparse.Namespace, words: Words) -> None:
         if value is not None and value < 1:
             raise UsageError(f"{option} {value}: at least 1 is needed")
     if args.protocol is not None:
+        if args.part is not None:
+            raise UsageError(f"--part {args.part}: a report takes it; where a protocol has a part, it is protocol.part")
         return
     if args.repeats is not None:
         raise UsageError("--repeats: a report measures once, with its spread; it is a --protocol that repeats")

@@ -230,6 +230,12 @@ def test_evaluate_prints_and_writes_the_table(ornstein, trained, tmp_path):
     assert ornstein("evaluate", run, "-n", "20", "--steps", "2", "--task", "inpaint")[0] == 0
     assert (run / "evaluation/inpaint/report.json").is_file()
     assert json.loads((run / "evaluation/report.json").read_text()) == report
+    held_out = {}
+    for part in ("test", "validation"):
+        assert ornstein("evaluate", run, "-n", "20", "--steps", "2", "--part", part)[0] == 0
+        held_out[part] = json.loads((run / "evaluation/report.json").read_text())["facts"]["held-out"]
+    assert held_out["test"] == report["facts"]["held-out"]
+    assert held_out["validation"]["hash"] != held_out["test"]["hash"]
     code, _, err = ornstein("evaluate", run, "data.root=nowhere")
     assert code == 1
     assert "nowhere" in err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -116,7 +117,7 @@ class PointClouds(Modality):
         return 0
 
     def fit(self, items: Sequence[Item]) -> None:
-        """Learn the frames, the classes and the longest caption.
+        """Learn the frames, the classes and the longest caption; warns where shapes have fewer points than a training step takes.
 
         Raises:
             ValueError: no items, shapes without extent, or a column that is to be made and that none of them has.
@@ -128,6 +129,13 @@ class PointClouds(Modality):
                 raise ValueError(
                     f"no training shape has {column}: set modality.{column}=false, or give files that have them"
                 )
+        least, sizes = self.points if self.vary is None else self.vary[0], [item.data.size for item in items]
+        if min(sizes) < least:
+            warnings.warn(
+                f"{sum(size < least for size in sizes):,} of {len(items):,} training shapes have fewer than {least:,} points, "
+                f"the smallest {min(sizes):,}: they keep those that they have, none is taken twice",
+                stacklevel=2,
+            )
         wanted = [name for name, use in ((LABEL, self.labels), (CAPTION, self.captions)) if use]
         self._told = Columns.of(items, classes=[LABEL], texts=[CAPTION], only=wanted)
         numbers = [self._told.number(item, LABEL) for item in items]

@@ -30,7 +30,7 @@ class PVD(Protocol):
 
     Args:
         n: shapes to generate, and reference shapes, drawn from the part.
-        points: of each shape, the first ones; published tables have 2048.
+        points: of each shape: samples are made of so many, of real shapes the first ones count. Published tables have 2048.
         part: `validation` or `test`: where reference shapes come from. Published tables take ShapeNet's validation shapes.
         distances: which of `CD squared` (their CD), `EMD squared approximate` (their EMD) and `EMD exact`.
         ball: in which JSD is counted: of `reference`, the smallest about the reference shapes; `published`, of radius 1/2 about
@@ -67,7 +67,7 @@ class PVD(Protocol):
         reference = self._drawn([item.data for item in subject.items(self.part)], seed, self.part)
         training = self._drawn([item.data for item in subject.items("train")], seed, "training")
         say(f"{self.n} samples")
-        samples = self._cut(subject.draw(self.n), "a sample")
+        samples = self._cut(subject.draw(self.n, size=self.points), "a sample")
         columns = {
             "ours": self.scores(samples, reference, say, "ours"),
             "training shapes": self.scores(training, reference, say, "training shapes"),

@@ -1,8 +1,7 @@
-"""Points drawn from surfaces, and from other points."""
+"""Points drawn from surfaces, with the colours that are there; clouds turned and scaled."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -45,24 +44,6 @@ def by_area(meshes: Sequence[Trimesh], count: int, rng: np.random.Generator) -> 
         coloured = np.concatenate([b if c is None else c for c, b in zip(colours, blanks, strict=True)])
     parts = np.repeat(np.arange(len(meshes)), shares) if len(meshes) > 1 else None
     return Cloud(np.concatenate(points), np.concatenate(normals), coloured, parts).take(rng.permutation(count))
-
-
-def draw(cloud: Cloud, count: int, rng: np.random.Generator) -> Cloud:
-    """`count` random points of a cloud, none twice; where it has fewer, each at least once and the rest again, with a warning.
-
-    Raises:
-        ValueError: a cloud without points.
-    """
-    if cloud.size == 0:
-        raise ValueError(f"{cloud.name or 'a cloud'} has no points")
-    if cloud.size < count:
-        warnings.warn(
-            f"{cloud.name or 'a cloud'} has {cloud.size:,} points where {count:,} are asked: some are taken more than once",
-            stacklevel=2,
-        )
-    rounds, rest = divmod(count, cloud.size)
-    index = np.concatenate([*[np.arange(cloud.size)] * rounds, rng.permutation(cloud.size)[:rest]])
-    return cloud.take(rng.permutation(index) if rounds else index)
 
 
 def turned(cloud: Cloud, matrix: np.ndarray, scale: float = 1.0) -> Cloud:

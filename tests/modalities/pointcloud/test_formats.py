@@ -87,6 +87,16 @@ def test_meshes_of_every_format_are_the_same_box(name: str) -> None:
     assert item.meta == {"points": 0, "notes": ()}
 
 
+def test_gltf_takes_its_buffers_from_the_files_beside_it() -> None:
+    """The same box as of the GLB, its unit is known; without the buffer the file is refused."""
+    files = {name: bytes(content) for name, content in trimesh.exchange.gltf.export_gltf(trimesh.Scene(BOX)).items()}
+    beside = Memory("test", {f"a b/{name}": content for name, content in files.items()})
+    cloud = read(File("a b/model.gltf", beside), {}, Reading(dense=500)).data
+    assert np.allclose((np.abs(cloud.points) / [0.5, 1.0, 1.5]).max(1), 1.0, atol=1e-6)
+    assert (np.abs(cloud.points).max(0) > [0.45, 0.9, 1.35]).all()
+    assert "damaged or cut short" in refused("model.gltf", files["model.gltf"])
+
+
 def test_points_of_every_format_are_the_same_four() -> None:
     numbers = [f"{x} {y} {z} {r} {g} {b}" for (x, y, z), (r, g, b) in zip(POINTS, COLOURS, strict=True)]
     properties = "property double x\nproperty double y\nproperty double z\n" + "".join(

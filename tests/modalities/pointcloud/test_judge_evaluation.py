@@ -247,19 +247,24 @@ def test_an_item_without_a_truth_is_said(train, held):
         values(specs[:1], column, train, held)
 
 
-def table_of(samples, seed, **settings):
+def table_of(samples, seed, asked=None, **settings):
+    asked = [] if asked is None else asked
+
     class Subject:
         def items(self, part):
             return [Item(cloud) for cloud in shapes(40, {"train": 0, "validation": 1, "test": 3}[part])[0]]
 
-        def draw(self, n):
+        def draw(self, n, size):
+            asked.append(size)
             return samples[:n]
 
     return protocols.PVD(points=32, **settings).run(Subject(), seed, lambda words: None)
 
 
 def test_the_table_of_pvd_names_each_definition():
-    table = table_of(shapes(24, 2)[0], 0, n=24)
+    asked = []
+    table = table_of(shapes(24, 2)[0], 0, asked, n=24)
+    assert asked == [32]  # samples are made of as many points as are compared
     ours, real = table.columns["ours"], table.columns["training shapes"]
     assert set(ours) == set(real)
     for name in ("CD squared", "EMD squared approximate", "EMD exact"):

@@ -1,12 +1,18 @@
 """The plugin as a whole: what is drawn in training, what counts, what is given back, what it can be told."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
 from ornstein.core import rng as seeded
+from ornstein.core.backbones.dit import DiT
+from ornstein.core.backbones.perceiver import Perceiver
 from ornstein.core.conditioning.values import conditions
 from ornstein.core.conformance import check_modality
+from ornstein.core.denoiser import NeuralDenoiser
 from ornstein.core.modality import BadItem, Item
+from ornstein.core.samplers import DPMpp
 from ornstein.core.sources import File, Memory, Row
 from ornstein.modalities.pointcloud import Cloud, PointClouds, floors
 from ornstein.modalities.pointcloud.tasks import OPEN
@@ -80,6 +86,16 @@ def test_small_shapes_keep_their_points_and_given_ones_all_of_theirs():
     assert modality.encode([small, large, given], None, rng()).mask.sum(1).tolist() == [20, 64, 200]
 
 
+def test_shapes_of_fewer_points_than_a_step_takes_are_said_once():
+    with pytest.warns(
+        UserWarning, match="2 of 5 training shapes have fewer than 64 points, the smallest 20: they keep"
+    ):
+        fitted([*shapes(3, 64), *shapes(2, 20)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fitted([*shapes(3, 40), *shapes(2, 20)], vary=(20, 64))
+
+
 def test_turns_are_about_the_upright_axis():
     modality, item = fitted(rotate=True), shapes(columns=True)[1]
     turned = modality.augment(item, rng(3)).data
@@ -98,6 +114,27 @@ def test_any_number_of_points_can_be_asked_for():
     for size in (0, 2.5, (3, 4)):
         with pytest.raises(ValueError, match="give a number of points"):
             modality.blank(1, {}, rng(), size)
+
+
+@pytest.mark.parametrize("network", [DiT, Perceiver])
+@pytest.mark.parametrize("size", [16, 64])
+def test_permuted_noise_makes_the_permuted_shape(network, size):
+    """Of any number of points: a whole trajectory of a network with every weight moved off zero."""
+    torch.manual_seed(0)
+    modality = fitted()
+    net = network(modality.fields, modality.conditions, 0, width=24, depth=2, heads=2).double().eval()
+    for p in net.parameters():
+        p.data += 0.2 * torch.randn_like(p)
+    denoiser = NeuralDenoiser(net, modality.fields, modality.conditions, modality=modality)
+    blank = modality.blank(2, conditions(modality.conditions, {"label": "flat"}, 2), rng(), size)
+    noise, order = torch.randn(2, size, 3, dtype=torch.float64), torch.randperm(size)
+    with torch.no_grad():
+        one, other = (
+            DPMpp(5).run(denoiser, blank.to("cpu", torch.float64), seed=0, prior={"points": x})["points"]
+            for x in (noise, noise[:, order])
+        )
+    assert torch.allclose(one[:, order], other, atol=1e-9)
+    assert not torch.allclose(one, other, atol=0.1)
 
 
 def test_new_shapes_are_as_large_as_those_of_the_class_that_is_asked_for():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 from ornstein.modalities.pointcloud.cloud import Cloud
-from ornstein.modalities.pointcloud.sampling import by_area, draw, turned
+from ornstein.modalities.pointcloud.sampling import by_area, turned
 from scipy.stats import chisquare
 
 
@@ -70,20 +70,6 @@ def test_surfaces_without_area_have_no_points() -> None:
     line = trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [2, 0, 0]], [[0, 1, 2]], process=False)
     with pytest.raises(ValueError, match="without area"):
         by_area([line], 10, generator())
-
-
-def test_drawing_repeats_only_where_it_must_and_says_so() -> None:
-    cloud = Cloud(np.arange(30.0).reshape(10, 3), parts=np.arange(10))
-    fewer = draw(cloud, 6, generator())
-    assert len(set(fewer.parts)) == 6
-    assert np.array_equal(fewer.points[:, 0], 3.0 * fewer.parts)
-    assert sorted(draw(cloud, 10, generator()).parts) == list(range(10))
-    with pytest.warns(UserWarning, match="has 10 points where 25 are asked: some are taken more than once"):
-        more = draw(cloud, 25, generator())
-    assert sorted(set(np.bincount(more.parts))) == [2, 3]
-    assert np.bincount(np.concatenate([draw(cloud, 1, generator(k)).parts for k in range(200)])).min() > 5
-    with pytest.raises(ValueError, match="no points"):
-        draw(cloud.take([]), 1, generator())
 
 
 def test_turning_scales_points_and_keeps_normals_of_length_one() -> None:

@@ -186,7 +186,7 @@ class ConditionEmbedder(nn.Module):
         if cond is None:
             return self.null
         read = cond.present[:, None] if real is None else cond.present[:, None] & real
-        return torch.where(cond.present[:, None, None], self.embed(_clean(cond, read)), self.null)
+        return torch.where(cond.present[:, None, None], self.embed(self._numbers(_clean(cond, read))), self.null)
 
     def _sequence(self, cond: Condition) -> tuple[Tensor, Tensor]:
         """The sequence behind its null token, which is seen exactly where nothing else is."""

@@ -32,7 +32,8 @@ class ConditionSpec:
             the channels of each token.
         names: names of the classes, in order; users may type them instead of the number.
         unit: unit of a scalar or vector at the border ("K", "1/s"); "" where it has none.
-        offset, scale: of a scalar or vector, in its unit: the network reads (value - offset) / scale, which should be of order 1.
+        offset, scale: of a scalar, vector or dense condition, in its unit: the network reads (value - offset) / scale, which
+            should be of order 1.
 
     Raises:
         ValueError: a route that does not serve the kind, a size below 1, names that do not match the size, a scale that is not
@@ -62,11 +63,11 @@ class ConditionSpec:
             raise ValueError(f"condition {self.name!r} of kind {self.kind} has size {self.size}")
         if self.names and len(self.names) != self.size:
             raise ValueError(f"condition {self.name!r} has {self.size} classes and {len(self.names)} names")
-        numbers = self.kind in ("scalar", "vector")
+        numbers = self.kind in ("scalar", "vector", "dense")
         if not 0 < self.scale < math.inf or not math.isfinite(self.offset) or (not numbers and self._scaled):
             raise ValueError(
-                f"condition {self.name!r} of kind {self.kind}: offset {self.offset}, scale {self.scale}; scalars and vectors "
-                "take a finite offset and a scale above 0"
+                f"condition {self.name!r} of kind {self.kind}: offset {self.offset}, scale {self.scale}; scalars, vectors "
+                "and dense conditions take a finite offset and a scale above 0"
             )
 
     @property

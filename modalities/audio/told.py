@@ -16,6 +16,7 @@ from ornstein.core.state import Condition, Conditions
 MEL, NOISY = "mel", "noisy"
 Guide = Literal["none", "mel", "noisy"]
 TIMING = ("seconds", "start")  # of the recording, and of the clip in it
+_SCALES = {MEL: (0.3, 0.2), NOISY: (0.0, 1.0)}  # mean and spread of speech, as its spectra are told
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,11 @@ class Told:
     def specs(self) -> tuple[ConditionSpec, ...]:
         """The declarations."""
         specs = self.columns.specs(dict.fromkeys(TIMING, "s"))
-        return specs if self.guide is None else (*specs, ConditionSpec(self.guide[0], "dense", self.guide[1], "concat"))
+        if self.guide is None:
+            return specs
+        name, size = self.guide
+        offset, scale = _SCALES[name]
+        return (*specs, ConditionSpec(name, "dense", size, "concat", offset=offset, scale=scale))
 
     def encode(self, items: Sequence[Item], tokens: int) -> Conditions:
         """The values of items of at most so many tokens; what an item does not have is not present.

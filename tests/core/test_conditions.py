@@ -112,7 +112,7 @@ def test_what_does_not_fit_is_refused(name, raw, n, words):
         ({"kind": "scalar", "size": 2}, "has size 2"),
         ({"kind": "class", "size": 3, "names": ("a", "b")}, "3 classes and 2 names"),
         ({"kind": "scalar", "scale": 0.0}, "a scale above 0"),
-        ({"kind": "class", "size": 3, "offset": 1.0}, "scalars and vectors take"),
+        ({"kind": "class", "size": 3, "offset": 1.0}, "scalars, vectors and dense conditions take"),
     ],
 )
 def test_declarations_that_make_no_sense_are_refused(options, words):

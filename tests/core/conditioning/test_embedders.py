@@ -64,6 +64,16 @@ def test_dense_reads_real_tokens_of_present_samples():
     assert (out[0, 0] - out[2, 0]).abs().max() > 1e-3
 
 
+def test_dense_is_read_in_its_scale():
+    plain = ConditionEmbedder(ConditionSpec("c", "dense", 2, "concat"), 8)
+    scaled = ConditionEmbedder(ConditionSpec("c", "dense", 2, "concat", offset=3.0, scale=0.5), 8)
+    scaled.load_state_dict(plain.state_dict())
+    value = torch.randn(3, 4, 2)
+    torch.testing.assert_close(
+        scaled.dense(Condition(3 + 0.5 * value, PRESENT), None), plain.dense(Condition(value, PRESENT), None)
+    )
+
+
 def test_order_of_tokens_matters():
     embedder = ConditionEmbedder(ConditionSpec("c", "tokens", 2, "cross"), 8)
     value = torch.randn(1, 3, 2)

@@ -59,7 +59,7 @@ class Modality(ABC):
     name: ClassVar[str]
     symmetries: ClassVar[tuple[str, ...]]  # of permutation, translation, rotation, reflection; explicit, even if empty
     extensions: ClassVar[tuple[str, ...]] = ()  # file name endings that `read` takes, lower case with the dot
-    later: ClassVar[tuple[str, ...]] = ()  # options a trained model takes anew: how samples are written and judged
+    later: ClassVar[tuple[str, ...]] = ()  # options a trained model takes anew: no network or scale rests on them
 
     latent: nn.Module | None = None
 

@@ -31,11 +31,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         default=[],
         metavar="key=value",
-        help="words that change its recipe, or a protocol: data.root=PATH sampler.steps=50 protocol.KEY=VALUE",
+        help="words that change its recipe, or a protocol: data.root=PATH sampler.steps=50 protocol.KEY=VALUE, and what its "
+        "modality takes anew",
     )
     add("-n", type=int, help=f"samples, or held-out items to pose (as many as held-out items, at most {_MOST:,})")
     add("--task", metavar="NAME", help="a task of the modality, posed on held-out items (unconditional)")
-    add("--part", choices=("test", "validation"), help="the held-out part that is judged against and posed (test)")
+    add(
+        "--part",
+        choices=("test", "validation"),
+        help="the held-out part that is judged against and posed (test); validation: where it was not used for choosing",
+    )
     add("--members", type=int, metavar="M", help="samples for each posed item, judged as an ensemble (1)")
     add("--seed", type=int, default=0, help="of samples, poses and every choice of the report (0)")
     add("--batch-size", type=int, default=64, help="samples made at a time; changes nothing else (64)")
@@ -48,16 +53,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Sample, measure, print the table and write it: report.json and report.html, or the JSON of a protocol."""
-    from .. import checkpoint
     from ..evaluation import Subject
     from ..sampling import sample
     from . import runs
 
     folder = runs.find(args.run)
-    anew, others = how.parted(args.words)
-    words = sorted_words(others)
+    words = sorted_words(args.words)
     _check(args, words)
-    denoiser = checkpoint.load(folder, how.device(args.device), anew)
+    denoiser, anew, _ = how.loaded(folder, args.device, words.modality)
     modality = how.need_modality(denoiser, folder)
     protocol = None if args.protocol is None else protocols.chosen(modality, args, words.protocol)
     args.task = (args.task if protocol is None else protocol.settings().get("task")) or "unconditional"
@@ -75,10 +78,14 @@ def run(args: argparse.Namespace) -> int:
 
     with runs.named_in_errors(out):
         if protocol is not None:
-            files = [protocols.table(args.protocol, protocol, Subject(modality, drawn, data.read), out, made | recipe)]
+            made |= recipe | {f"modality.{name}": value for name, value in anew.items()}
+            files = [protocols.table(args.protocol, protocol, Subject(modality, drawn, data.read), out, made)]
         else:
             report = _report(denoiser, modality, data, draw, args)
-            files = report.write(out if args.task == "unconditional" else out / args.task)
+            report.facts["part"] = part = args.part or "test"
+            report.facts |= {f"modality.{name}": value for name, value in anew.items()}
+            out = out if args.task == "unconditional" else out / args.task
+            files = report.write(out if part == "test" else out / part)
     print(*files, sep="\n")
     return 0
 
@@ -112,11 +119,12 @@ def _report(
 
 @dataclass(frozen=True)
 class Words:
-    """Words of the command line: of the data, of how samples are made, of the protocol."""
+    """Words of the command line: of the data, of how samples are made, of the protocol, and of what judges."""
 
     data: list[str]
     how: list[str]
     protocol: list[str]
+    modality: list[str]
 
 
 def sorted_words(words: Sequence[str]) -> Words:
@@ -125,8 +133,9 @@ def sorted_words(words: Sequence[str]) -> Words:
     Raises:
         UsageError: a word of anything else.
     """
-    found = Words([], [], [])
+    found = Words([], [], [], [])
     lists = {"data": found.data, "sampler": found.how, "guidance": found.how, "protocol": found.protocol}
+    lists["modality"] = found.modality
     for word in words:
         if how.group_of(word) not in lists:
             raise UsageError(

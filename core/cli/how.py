@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from .words import UsageError
 
 if TYPE_CHECKING:
     from ..conditioning.spec import ConditionSpec
-    from ..denoiser import Denoiser
+    from ..denoiser import Denoiser, NeuralDenoiser
     from ..modality import Modality
     from ..samplers import Sampler
 
@@ -40,13 +41,32 @@ def guiding(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     return group
 
 
-def parted(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """Options of the modality that words name, for `checkpoint.load`, and the other words."""
-    from . import compose
+def loaded(folder: Path, on: str, words: Sequence[str]) -> tuple[NeuralDenoiser, dict[str, Any], list[str]]:
+    """The model of a run with the options of its modality that words change, these options, and the other words.
+
+    Raises:
+        UsageError: a word of the modality that is not of the form modality.KEY=VALUE.
+        ValueError: an option that cannot change, or a value of the wrong type.
+    """
+    from .. import checkpoint
+    from ..modality import Modality
+    from . import compose, objects
 
     own = [word for word in words if group_of(word) == "modality"]
+    others = [word for word in words if word not in own]
+    for word in own:
+        if not re.match(r"\+{0,2}modality\.\w+=", word):
+            raise UsageError(f"{word!r}: words that change the modality read modality.KEY=VALUE")
     options = compose.apply({"modality": {}}, [f"++{word.lstrip('+')}" for word in own])["modality"]
-    return options, [word for word in words if word not in own]
+    denoiser = checkpoint.load(folder, device(on))
+    if options and denoiser.modality is not None:
+        cls = type(denoiser.modality)
+        if set(options) <= set(cls.later):  # what else is refused by `load`
+            trained = checkpoint.describe(denoiser.modality)["args"]
+            tree = {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": trained | options}
+            objects.build(Modality, "modality", tree)
+        denoiser = checkpoint.load(folder, device(on), options)
+    return denoiser, options, others
 
 
 def group_of(word: str) -> str:
@@ -62,9 +82,7 @@ def recipe_under(
 
     for word in words:
         if group_of(word) not in ("sampler", "guidance"):
-            raise UsageError(
-                f"{word!r}: only sampler, guidance and modality can change here; the model is trained already"
-            )
+            raise UsageError(f"{word!r} cannot change here: the model is trained already; sampler and guidance can")
     words = [*([f"sampler={args.sampler}"] if args.sampler else []), *words]
     words += [f"sampler.steps={args.steps}"] if args.steps is not None else []
     config = folder / runs.CONFIG

@@ -20,7 +20,8 @@ EPILOG = """A protocol has settings of its own, with defaults. -n, --repeats, --
 a word protocol.KEY=VALUE sets any, as in protocol.season=24 or protocol.scores=[predictive]; what a protocol does
 not have is refused, with what it has.
 
-The report is written to RUN/evaluation or RUN/evaluation/TASK, a protocol to RUN/evaluation/NAME[-TASK].json.
+The report is written to RUN/evaluation or RUN/evaluation/TASK, of --part validation to a folder of that name in it; a
+protocol to RUN/evaluation/NAME[-TASK].json.
 """
 
 

@@ -63,15 +63,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the samples and write them."""
-    from .. import checkpoint
     from ..samplers import TableSampler
     from ..sampling import sample
 
     folder = runs.find(args.run)
     if args.n < 1:
         raise UsageError(f"-n {args.n}: at least 1 sample is needed")
-    anew, words = how.parted(args.words)
-    denoiser = checkpoint.load(folder, how.device(args.device), anew)
+    denoiser, anew, words = how.loaded(folder, args.device, args.words)
     modality = how.need_modality(denoiser, folder)
     recipe = how.recipe_under(folder, args, words, denoiser.conditions)
     guided, sampler = how.build(denoiser, recipe)

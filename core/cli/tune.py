@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     if args.n < 1:
         raise UsageError(f"-n {args.n}: at least 1 sample is needed")
     for word in args.words:
-        if word.lstrip("+~").partition("=")[0].partition(".")[0] == "sampler":
+        if how.group_of(word) == "sampler":
             raise UsageError(f"{word!r}: the sampler is what is chosen; words of guidance alone can be given")
 
     from .. import checkpoint, rng

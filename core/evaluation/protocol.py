@@ -29,9 +29,9 @@ class Subject:
 
     Args:
         modality: of the run, fitted.
-        draw: n, and in a task also task, given and known, as `core.sample` takes them -> decoded samples, made with the sampler,
-            guidance and seed of the recipe and the command line; another `seed` makes others. Where nothing is given and no
-            `cond` is named, conditions come from training items, in their proportion.
+        draw: n and size, and in a task also task, given and known, as `core.sample` takes them -> decoded samples, made with the
+            sampler, guidance and seed of the recipe and the command line; another `seed` makes others. Where nothing is given
+            and no `cond` is named, conditions come from training items, in their proportion.
         items: `train`, `validation` or `test` -> the items of that part of the run's data.
     """
 

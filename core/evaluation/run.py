@@ -52,7 +52,7 @@ def evaluate(
     Args:
         samples: decoded, as `sample` returns them; those beyond the number of held-out items are not measured.
         cond: for each sample what was asked of it, condition name -> class name or number, or other value.
-        train, held_out: as read; held-out items were used neither for training nor for choosing.
+        train, held_out: as read; held-out items should have been used neither for training nor for choosing.
         given, known: for each sample of a conditional task the posed item, and which of its entries were known.
         device: of the extractor.
         cache: where features of training and held-out items are kept for the next evaluation; None: nowhere.

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .frames import Frames, channels_apart, channels_together
 from .libraries import torchaudio
-from .phases import griffin_lim, spectra
+from .phases import griffin_lim, reach, spectra
 
 FLOOR = 1e-5  # magnitudes below it are silence: 100 dB under full scale
 
@@ -57,7 +57,7 @@ class MelScale:
     @property
     def reach(self) -> int:
         """Samples of a window on either side of the token's own."""
-        return 3 * self.hop // 2
+        return reach(self.hop)
 
     @property
     def filters(self) -> Tensor:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 def spectra(x: Tensor, hop: int) -> Tensor:
     """(..., N h) samples to complex (..., N, 2 h + 1), in units where a full-scale sine has a peak of about h."""
-    return torch.fft.rfft(F.pad(x, (_reach(hop),) * 2).unfold(-1, 4 * hop, hop) * torch.hann_window(4 * hop).to(x))
+    return torch.fft.rfft(F.pad(x, (reach(hop),) * 2).unfold(-1, 4 * hop, hop) * torch.hann_window(4 * hop).to(x))
 
 
 def griffin_lim(magnitude: Tensor, hop: int, iterations: int, momentum: float = 0.99) -> Tensor:
@@ -23,11 +23,11 @@ def griffin_lim(magnitude: Tensor, hop: int, iterations: int, momentum: float = 
 
     Source: Perraudin et al. 2013, "A fast Griffin-Lim algorithm".
     """
-    window, reach = torch.hann_window(4 * hop).to(magnitude), _reach(hop)
-    weight = _add_up((window**2).expand(*magnitude.shape[:-1], -1), hop)[..., reach:-reach].clamp(min=1e-3)
+    window, edge = torch.hann_window(4 * hop).to(magnitude), reach(hop)
+    weight = _add_up((window**2).expand(*magnitude.shape[:-1], -1), hop)[..., edge:-edge].clamp(min=1e-3)
 
     def signal(spectrum: Tensor) -> Tensor:
-        return _add_up(torch.fft.irfft(spectrum, 4 * hop) * window, hop)[..., reach:-reach] / weight
+        return _add_up(torch.fft.irfft(spectrum, 4 * hop) * window, hop)[..., edge:-edge] / weight
 
     n, k = torch.arange(magnitude.shape[-2])[:, None], torch.arange(magnitude.shape[-1])
     angles = torch.polar(torch.ones(()).to(magnitude), (torch.pi / 2 * (n * k % 4)).to(magnitude)).expand(
@@ -41,7 +41,7 @@ def griffin_lim(magnitude: Tensor, hop: int, iterations: int, momentum: float = 
     return signal(magnitude * angles)
 
 
-def _reach(hop: int) -> int:
+def reach(hop: int) -> int:
     """Samples of a window on either side of its own h."""
     return 3 * hop // 2
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .frames import Frames, channels_apart, channels_together
-from .phases import griffin_lim, spectra
+from .phases import griffin_lim, reach, spectra
 
 _SILENT = 1e-5  # of the peak of a full-scale sine: magnitudes below it are silence
 
@@ -43,7 +43,7 @@ class Spectrum(Frames):
     @property
     def reach(self) -> int:
         """3/2 h."""
-        return 3 * self.hop // 2
+        return reach(self.hop)
 
     @property
     def bands(self) -> Tensor:

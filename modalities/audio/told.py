@@ -16,7 +16,7 @@ from ornstein.core.state import Condition, Conditions
 MEL, NOISY = "mel", "noisy"
 Guide = Literal["none", "mel", "noisy"]
 TIMING = ("seconds", "start")  # of the recording, and of the clip in it
-_SCALES = {MEL: (0.3, 0.2), NOISY: (0.0, 1.0)}  # mean and spread of speech, as its spectra are told
+_SCALES = {MEL: (0.3, 0.2), NOISY: (0.0, 1.0)}  # mean and spread; of mel spectra those of speech
 
 
 @dataclass(frozen=True)

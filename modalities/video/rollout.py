@@ -41,6 +41,8 @@ class Rollout(Protocol):
     def __post_init__(self) -> None:
         if self.task != "prediction":
             raise ValueError(f"task={self.task!r}: a roll-out is a prediction")
+        if self.n < 1:
+            raise ValueError(f"n={self.n}: at least 1 clip is needed")
         if not 2 <= self.context < self.frames:
             raise ValueError(
                 f"context={self.context}, frames={self.frames}: 2 frames or more tell a motion, and some are to be made"
@@ -57,8 +59,13 @@ class Rollout(Protocol):
             raise ValueError("--protocol rollout: its law is that of the bouncing digits; these clips do not obey it")
         if len(held) < self.n:
             raise ValueError(f"--protocol rollout: {len(held)} held-out clips; n={self.n} asks for more")
+        longest = min(item.data.shape[0] for item in held)
+        if self.context > longest:
+            raise ValueError(
+                f"--protocol rollout: context={self.context}, and the held-out clips have {longest} frames"
+            )
         order = generator(seed, "rollout").permutation(len(held))[: self.n]
-        pose = Predict(self.context, more=self.frames - self.context).pose
+        pose = Predict(self.frames, more=self.frames - self.context).pose
         posed = [pose(self._beginning(held[i]), generator(seed, "rollout", int(i))) for i in order]
         given, known = [item for item, _ in posed], [bits for _, bits in posed]
         say(f"{self.n} clips of {self.frames} frames")

@@ -44,7 +44,7 @@ class Recorder(Backbone):
 
 
 class Blind(Recorder):
-    """A backbone that takes one time a sample, as a U-Net does."""
+    """A backbone that takes one time a sample."""
 
     per_token_time = False
 

@@ -231,9 +231,11 @@ def test_evaluate_prints_and_writes_the_table(ornstein, trained, tmp_path):
     assert (run / "evaluation/inpaint/report.json").is_file()
     assert json.loads((run / "evaluation/report.json").read_text()) == report
     held_out = {}
-    for part in ("test", "validation"):
+    for part, folder in (("test", ""), ("validation", "validation")):
         assert ornstein("evaluate", run, "-n", "20", "--steps", "2", "--part", part)[0] == 0
-        held_out[part] = json.loads((run / "evaluation/report.json").read_text())["facts"]["held-out"]
+        facts = json.loads((run / "evaluation" / folder / "report.json").read_text())["facts"]
+        assert facts["part"] == part
+        held_out[part] = facts["held-out"]
     assert held_out["test"] == report["facts"]["held-out"]
     assert held_out["validation"]["hash"] != held_out["test"]["hash"]
     code, _, err = ornstein("evaluate", run, "data.root=nowhere")
@@ -251,6 +253,15 @@ def test_what_a_trained_model_takes_anew(ornstein, trained, tmp_path):
     code, _, err = ornstein("sample", run, "modality.patch=4", "-n", "1", "--out", tmp_path)
     assert code == 1
     assert "modality.patch: the model is trained already, and only extractors can change" in err
+    for word, said in (
+        ("modality=image", "words that change the modality read modality.KEY=VALUE"),
+        ("~modality.extractors", "words that change the modality read modality.KEY=VALUE"),
+        ("modality.extractors=inception", "extractors"),
+    ):
+        code, _, err = ornstein("sample", run, word, "-n", "1", "--out", tmp_path)
+        assert code != 0
+        assert said in err
+    assert ornstein("evaluate", run, "--protocol", "published", "--part", "validation")[0] == 2
     assert not list(tmp_path.iterdir())
     line = ["modality.extractors=null", "-n", "1", "--steps", "2", "--out", tmp_path]
     assert ornstein("sample", run, *line)[0] == 0

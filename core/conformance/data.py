@@ -51,7 +51,7 @@ def declarations_are_explicit(subject: Subject) -> None:
 
 
 def constructor_only_stores(subject: Subject) -> None:
-    """The object can be rebuilt from its constructor arguments, as checkpoints do."""
+    """The object can be rebuilt from its constructor arguments, as checkpoints do; `later` names some of them."""
     with doing("describing the modality for a checkpoint"):
         tree = checkpoint.describe(subject.modality)
         again = checkpoint.describe(checkpoint.build(json.loads(json.dumps(tree))))
@@ -60,6 +60,8 @@ def constructor_only_stores(subject: Subject) -> None:
         f"rebuilt from its arguments the modality describes itself as {again['args']}, before as {tree['args']}: "
         "keep each constructor argument, unchanged, as the attribute of the same name",
     )
+    for name in type(subject.modality).later:
+        require(name in tree["args"], f"later names {name!r}, which is no argument; {suggest(name, tree['args'])}")
 
 
 def a_dataset_needs_no_download(subject: Subject) -> None:

@@ -31,6 +31,10 @@ class ChangesItsArgument(Toy):
         self.count = count + 1
 
 
+class TakesAnewWhatIsNot(Toy):
+    later = ("counts",)
+
+
 class Remote(Source):
     def rows(self):
         with socket.create_connection(("127.0.0.1", 9), timeout=1):
@@ -382,6 +386,7 @@ class Handed(Toy):
 BROKEN = [
     ("declarations_are_explicit", MisspeltSymmetry),
     ("constructor_only_stores", ChangesItsArgument),
+    ("constructor_only_stores", TakesAnewWhatIsNot),
     ("a_dataset_needs_no_download", DownloadsEverything),
     ("files_are_read", SameKey),
     ("bad_files_raise_bad_item", ChokesOnGarbage),

@@ -67,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
     recipe = how.recipe_under(folder, args, words.how, denoiser.conditions)
     guided, sampler = how.build(denoiser, recipe)
     made = {"seed": args.seed, "precision": args.precision}
+    changed = {f"modality.{name}": value for name, value in anew.items()}
     draw = partial(sample, guided, sampler, **made, batch_size=args.batch_size, progress=True)
     data = data_of(folder, words.data, modality)
     out = folder / "evaluation"
@@ -78,12 +79,12 @@ def run(args: argparse.Namespace) -> int:
 
     with runs.named_in_errors(out):
         if protocol is not None:
-            made |= recipe | {f"modality.{name}": value for name, value in anew.items()}
-            files = [protocols.table(args.protocol, protocol, Subject(modality, drawn, data.read), out, made)]
+            subject = Subject(modality, drawn, data.read)
+            files = [protocols.table(args.protocol, protocol, subject, out, made | recipe | changed)]
         else:
             report = _report(denoiser, modality, data, draw, args)
             report.facts["part"] = part = args.part or "test"
-            report.facts |= {f"modality.{name}": value for name, value in anew.items()}
+            report.facts |= changed
             out = out if args.task == "unconditional" else out / args.task
             files = report.write(out if part == "test" else out / part)
     print(*files, sep="\n")

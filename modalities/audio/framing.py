@@ -15,7 +15,7 @@ Encoder = Literal["raw", "mdct", "stft", "spectrum", "mel"]
 
 
 def framed(encoder: Encoder, rate: int, frame: int, power: float, window: Window, bands: int) -> Frames:
-    """The frames of an encoder; an option that it does not have must be left at its default.
+    """The frames of an encoder; power and window must be left at their defaults where it has none. `bands` serve guides too.
 
     Raises:
         ValueError: another encoder, or options that do not fit it.
@@ -24,6 +24,8 @@ def framed(encoder: Encoder, rate: int, frame: int, power: float, window: Window
         raise ValueError(f"modality.encoder={encoder!r}; choose from {', '.join(get_args(Encoder))}")
     if window != "sine" and encoder != "mdct":
         raise ValueError(f"modality.window={window} is for modality.encoder=mdct, not {encoder}")
+    if power != 0.5 and encoder not in ("mdct", "stft"):
+        raise ValueError(f"modality.power={power} is for modality.encoder=mdct or stft, not {encoder}")
     check_power(power)
     if encoder == "raw":
         return Raw(frame)

@@ -256,7 +256,7 @@ def test_what_a_trained_model_takes_anew(ornstein, trained, tmp_path):
     for word, said in (
         ("modality=image", "words that change the modality read modality.KEY=VALUE"),
         ("~modality.extractors", "words that change the modality read modality.KEY=VALUE"),
-        ("modality.extractors=inception", "extractors"),
+        ("modality.extractors=inception", 'key "extractors": Expected'),
     ):
         code, _, err = ornstein("sample", run, word, "-n", "1", "--out", tmp_path)
         assert code != 0

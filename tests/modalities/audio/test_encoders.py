@@ -215,6 +215,7 @@ def test_given_samples_are_exact_outside_the_fade():
         ({"encoder": "stft", "power": 0.0}, "modality.power"),
         ({"encoder": "spectrum", "frame": 33}, "must be even"),
         ({"encoder": "raw", "window": "kbd"}, "is for modality.encoder=mdct"),
+        ({"encoder": "spectrum", "power": 0.3}, "is for modality.encoder=mdct or stft, not spectrum"),
         ({"encoder": "raw", "frame": 0}, "at least 1 sample"),
         ({"encoder": "mel", "bands": 400}, "modality.bands"),
     ],

@@ -69,6 +69,10 @@ def test_other_films_and_settings_without_a_motion_are_refused():
         Rollout(n=8).run(replace(subject(), items=lambda part: noise), 0, print)
     with pytest.raises(ValueError, match="n=9 asks for more"):
         Rollout(n=9).run(subject(), 0, print)
+    with pytest.raises(ValueError, match="context=20, and the held-out clips have 16 frames"):
+        Rollout(n=8, context=20).run(subject(), 0, print)
+    with pytest.raises(ValueError, match="at least 1 clip"):
+        Rollout(n=0)
     with pytest.raises(ValueError, match="2 frames or more"):
         Rollout(context=1)
     with pytest.raises(ValueError, match="a roll-out is a prediction"):

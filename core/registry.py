@@ -239,6 +239,7 @@ TABLE: dict[str, dict[str, Entry]] = {
     },
     "grid": {
         "uniform": Entry(f"{_G}.UniformGrid", "equal steps in t"),
+        "shifted": Entry(f"{_G}.ShiftedGrid", "equal steps in the time of a shifted rectified flow: more at noise"),
         "trailing": Entry(f"{_G}.DiscreteGrid", "of T trained steps, from the last down", {"spacing": "trailing"}),
         "leading": Entry(f"{_G}.DiscreteGrid", "of T trained steps, from the first up", {"spacing": "leading"}),
         "linspace": Entry(f"{_G}.DiscreteGrid", "of T trained steps, with both ends", {"spacing": "linspace"}),

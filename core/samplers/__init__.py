@@ -19,6 +19,7 @@ from .grids import (
     KarrasGrid,
     ListGrid,
     LogSNRGrid,
+    ShiftedGrid,
     TailGrid,
     UniformGrid,
 )
@@ -86,6 +87,7 @@ __all__ = [
     "RungeKutta",
     "SASolver",
     "Sampler",
+    "ShiftedGrid",
     "Stage",
     "SteppingSampler",
     "TableSampler",

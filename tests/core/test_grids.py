@@ -20,10 +20,11 @@ from ornstein.core.samplers import (
     KarrasGrid,
     ListGrid,
     LogSNRGrid,
+    ShiftedGrid,
     UniformGrid,
 )
 from ornstein.core.samplers.grids.beta import beta_quantile
-from ornstein.core.schedules import EDM, VE, VP, Rectified, ScaledLinearBeta, Schedule
+from ornstein.core.schedules import EDM, VE, VP, Rectified, ScaledLinearBeta, Schedule, Shifted
 from scipy.stats import beta as beta_distribution
 
 GRIDS = {name: registry.class_of("grid", name)(**entry.options) for name, entry in registry.TABLE["grid"].items()}
@@ -78,6 +79,15 @@ def test_grids_in_time_are_spaced_as_they_say():
     times = BetaGrid(0.6, 1.3).times(9, Rectified())
     assert (times[0], times[-1]) == (1, 0)
     np.testing.assert_allclose(beta_distribution.cdf(times, 0.6, 1.3), np.linspace(1, 0, 10), atol=1e-12)
+    np.testing.assert_allclose(ShiftedGrid(3.0).times(2, Rectified()), [1, 0.75, 0])
+    np.testing.assert_array_equal(ShiftedGrid(1.0).times(7, VP()), UniformGrid().times(7, VP()))
+
+
+@pytest.mark.parametrize("shift", [0.4, 4.0])
+def test_shifted_grid_is_that_of_the_shifted_flow(shift):
+    """Its noise levels on the rectified schedule are those of equal steps on `Shifted`."""
+    found = noise(ShiftedGrid(shift), 9, Rectified())
+    np.testing.assert_allclose(found, noise(UniformGrid(), 9, Shifted(Rectified(), shift)), rtol=1e-9)
 
 
 @pytest.mark.parametrize("shape", [(0.6, 0.6), (0.1, 0.3), (1, 1), (2, 5), (50, 3), (200, 200)])
@@ -244,6 +254,8 @@ def test_a_list_is_interpolated_at_other_lengths():
         (lambda: DiscreteGrid("leading").times(1, VP()), "1 step starts at step 0 of 1000.*take trailing"),
         (lambda: DiscreteGrid("leading", offset=1).times(1000, VP()), "starts at step 1000, the last is 999"),
         (lambda: AlignYourStepsGrid("flux"), "network must be sd15, sdxl, svd, found 'flux'"),
+        (lambda: ShiftedGrid(0.0), "shift must be above 0"),
+        (lambda: ShiftedGrid(math.inf), "shift must be above 0"),
         (lambda: ListGrid(()), "must fall"),
         (lambda: ListGrid((0.5, 0.5, 0)), "must fall"),
         (lambda: ListGrid((0.2, 0.5)), "must fall"),

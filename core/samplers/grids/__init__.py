@@ -7,7 +7,7 @@ and has no counterpart; DDIM's `set_alpha_to_one` is the end at 0. The last step
 
 from .beta import BetaGrid
 from .discrete import DiscreteGrid
-from .grid import Grid, UniformGrid
+from .grid import Grid, ShiftedGrid, UniformGrid
 from .listed import AlignYourStepsGrid, ListGrid
 from .noise import KarrasGrid, LogSNRGrid
 from .tail import TailGrid
@@ -20,6 +20,7 @@ __all__ = [
     "KarrasGrid",
     "ListGrid",
     "LogSNRGrid",
+    "ShiftedGrid",
     "TailGrid",
     "UniformGrid",
 ]

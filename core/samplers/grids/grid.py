@@ -1,7 +1,8 @@
-"""The contract of a time grid, and the plainest one."""
+"""The contract of a time grid, and the two plainest."""
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -45,3 +46,27 @@ class UniformGrid(Grid):
     def times(self, steps: int, schedule: Schedule) -> np.ndarray:
         """start (1 - i / N)."""
         return np.linspace(self.start, 0.0, steps + 1)
+
+
+@dataclass(frozen=True)
+class ShiftedGrid(Grid):
+    """Equal steps in u, t = s u / (1 + (s - 1) u): more of them at the noisy end for a shift s above 1, at the clean one below.
+
+    On the rectified schedule these are the equal steps of `Shifted`, for a network that was trained without a shift.
+
+    Args:
+        shift: s.
+
+    Source: Esser et al. 2024, arXiv:2403.03206, equation 23.
+    """
+
+    shift: float = 3.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.shift < math.inf:
+            raise ValueError(f"ShiftedGrid: shift must be above 0 and finite, found {self.shift}")
+
+    def times(self, steps: int, schedule: Schedule) -> np.ndarray:
+        """The values t at u = 1 - i / N."""
+        u = np.linspace(1.0, 0.0, steps + 1)
+        return self.shift * u / (1 + (self.shift - 1) * u)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -43,3 +44,7 @@ class Backbone(nn.Module, ABC):
         Returns:
             per field (..., C) values or (..., K) logits; outputs at padded tokens are ignored.
         """
+
+    def hidden(self) -> Iterable[nn.Parameter]:
+        """Matrices from hidden features to hidden features, which Muon may move; none unless a network names them."""
+        return ()

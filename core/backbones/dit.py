@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import torch
@@ -135,6 +135,10 @@ class DiT(TokenBackbone):
         hidden, cross = int(mlp_ratio * width), self.router.has("cross")
         self.blocks = nn.ModuleList(Block(width, heads, hidden, qk_norm, dropout, cross) for _ in range(depth))
         self._finish()
+
+    def hidden(self) -> Iterator[nn.Parameter]:
+        """The matrices of the blocks."""
+        return (part.weight for part in self.blocks.modules() if isinstance(part, nn.Linear))
 
     def forward(
         self,

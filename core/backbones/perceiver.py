@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -96,6 +96,10 @@ class Perceiver(TokenBackbone):
             for _ in range(depth)
         )
         self._finish()
+
+    def hidden(self) -> Iterator[nn.Parameter]:
+        """The matrices of the blocks."""
+        return (part.weight for part in self.blocks.modules() if isinstance(part, nn.Linear))
 
     def forward(
         self,

@@ -1,14 +1,16 @@
-"""Classifier-free guidance."""
+"""Classifier-free guidance, and guidance by a weaker model."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..checkpoint import describe, load
 from ..conditioning.spec import ConditionSpec
 from ..conditioning.values import conditions
 from ..denoiser import Denoiser
@@ -20,6 +22,8 @@ from .guidance import Guidance
 class CFG(Guidance):
     """D = D(uncond) + scale (D(cond) - D(uncond)), both in one batched call.
 
+    By a weaker model W (autoguidance) D = W(cond) + scale (D(cond) - W(cond)), where nothing needs to be asked for.
+
     For continuous fields every linear view (x_0, eps, v, ...) gives the same result, so it acts on the raw output; for
     categorical fields on normalised log-probabilities of x_0. Scale 1 is the conditional model, and costs no second half.
 
@@ -28,8 +32,15 @@ class CFG(Guidance):
         scale: 0 unconditional, 1 conditional, above 1 guided.
         interval: (low, high) in t; outside, the scale is 1 (Kynkaanniemi et al. 2024, arXiv:2404.07724).
         negative: raw values that take the place of "no value" in the other half; by condition's name.
+        weak: W, a denoiser or its folder: one of the same kind that does worse, being smaller, or from earlier in the same
+            training (`run.keep_every=N`, then `ornstein export RUN --step N`). What D does better than W it then does more.
 
-    Source: Ho and Salimans 2022, arXiv:2207.12598, equation 6 (their w is scale - 1).
+    Raises:
+        ValueError: an interval outside [0, 1], nothing to guide by, negative values beside `weak`, a `weak` of other fields,
+            noise or conditions.
+
+    Source: Ho and Salimans 2022, arXiv:2207.12598, equation 6 (their w is scale - 1); weaker models: Karras et al. 2024,
+    arXiv:2406.02507, equation 3.
     """
 
     def __init__(
@@ -38,15 +49,21 @@ class CFG(Guidance):
         scale: float = 1.0,
         interval: tuple[float, float] = (0.0, 1.0),
         negative: Mapping[str, Any] | None = None,
+        weak: Denoiser | str | Path | None = None,
     ) -> None:
         super().__init__(denoiser)
         low, high = interval
         if not 0 <= low < high <= 1:
             raise ValueError(f"CFG: the interval needs 0 <= low < high <= 1, found {interval}")
-        if not denoiser.conditions and scale != 1:
-            raise ValueError("CFG: the model has no conditions, so there is nothing to guide by")
+        if not denoiser.conditions and weak is None and scale != 1:
+            raise ValueError(
+                "CFG: the model has no conditions, so there is nothing to guide by, unless a weak model is given"
+            )
+        if negative and weak is not None:
+            raise ValueError("CFG: a weak model is told the same conditions; leave out negative, or weak")
         self.scale, self.interval, self.negative = float(scale), (low, high), dict(negative or {})
         self._other = conditions(denoiser.conditions, self.negative, 1)  # one row; refuses bad names and values now
+        self.weak = None if weak is None else _weak(weak, denoiser)
 
     def forward(
         self,
@@ -57,8 +74,8 @@ class CFG(Guidance):
         known: Known | None = None,
         previous: Posterior | None = None,
     ) -> Posterior:
-        """The guided posterior. Where both halves would be the same, one is computed: at scale 1, with nothing asked for, and,
-        with a number for t, outside the interval.
+        """The guided posterior. Where both halves would be the same, one is computed: at scale 1, with nothing asked for of one
+        model, and, with a number for t, outside the interval.
 
         Raises:
             ValueError: a condition that the model was not trained with.
@@ -70,8 +87,11 @@ class CFG(Guidance):
                 f"unknown condition {', '.join(sorted(unknown))}; the model takes {_names(self.conditions)}"
             )
         outside = not isinstance(t, Tensor) and not low <= t <= high
-        if self.scale == 1 or outside or not (cond or self._other):
+        if self.scale == 1 or outside or not (cond or self._other or self.weak):
             return self.denoiser(state_t, t, layout, cond, known, previous)
+        if self.weak is not None:
+            strong = self.denoiser(state_t, t, layout, cond, known, previous)
+            return strong.mix(self.weak(state_t, t, layout, cond, known, previous), self._weight(t))
         batch = layout.mask.shape[0]
         both = self.denoiser(
             _twice(state_t),
@@ -99,6 +119,23 @@ class CFG(Guidance):
         other = {name: c.expand(batch) for name, c in self._other.items()}
         names = [spec.name for spec in self.conditions if spec.name in cond or spec.name in other]
         return {name: _join(name, cond.get(name), other.get(name)) for name in names}
+
+
+def _weak(weak: Denoiser | str | Path, denoiser: Denoiser) -> Denoiser:
+    """The weaker model, where the denoiser is.
+
+    Raises:
+        ValueError: one of other fields, noise or conditions.
+    """
+    if not isinstance(weak, Denoiser):
+        device = next((w.device for w in denoiser.parameters()), torch.device("cpu"))
+        weak = load(weak, device)
+    for what in ("fields", "processes", "conditions"):
+        if describe(getattr(weak, what)) != describe(getattr(denoiser, what)):
+            raise ValueError(
+                f"CFG: the weak model has other {what} than the one that it guides; take one of the same recipe"
+            )
+    return weak
 
 
 def _join(name: str, given: Condition | None, negative: Condition | None) -> Condition:

@@ -1,4 +1,4 @@
-"""How the weights move: AdamW, its groups, and the learning rate over the steps."""
+"""How the weights move: AdamW, with Muon where asked for, their groups, and the learning rate over the steps."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Literal
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
+
+from ..backbones.backbone import Backbone
+from .muon import MuonAdamW
 
 
 class AdamW:
@@ -23,11 +26,13 @@ class AdamW:
         eps: added to the root of the second moment.
         warmup: steps until the full rate; 0: none.
         decay: `none` keeps the rate, `cosine` lowers it to zero at the trainer's last step.
+        muon: rate of Muon, which then moves the hidden matrices of the network in place of AdamW, on the same curve; 0: AdamW
+            moves them too. About 0.02, whatever the width.
 
     Raises:
         ValueError: a number outside its range, an unknown decay.
 
-    Source: Loshchilov, Hutter 2017, arXiv:1711.05101, Algorithm 2.
+    Source: Loshchilov, Hutter 2017, arXiv:1711.05101, Algorithm 2; Muon: see `MuonAdamW`.
     """
 
     def __init__(
@@ -38,10 +43,12 @@ class AdamW:
         eps: float = 1e-8,
         warmup: int = 500,
         decay: Literal["none", "cosine"] = "none",
+        muon: float = 0.0,
     ) -> None:
-        if lr <= 0 or eps <= 0 or weight_decay < 0 or warmup < 0:
+        if lr <= 0 or eps <= 0 or min(weight_decay, warmup, muon) < 0:
             raise ValueError(
-                f"optimizer: lr={lr} and eps={eps} must be positive, weight_decay={weight_decay} and warmup={warmup} not negative"
+                f"optimizer: lr={lr} and eps={eps} must be positive, weight_decay={weight_decay}, warmup={warmup} and "
+                f"muon={muon} not negative"
             )
         if not all(0.0 <= beta < 1.0 for beta in betas):
             raise ValueError(f"optimizer: betas={tuple(betas)} must lie in [0, 1)")
@@ -53,6 +60,7 @@ class AdamW:
         self.eps = eps
         self.warmup = warmup
         self.decay = decay
+        self.muon = muon
 
     def build(self, module: nn.Module, steps: int, fused: bool = True) -> tuple[torch.optim.AdamW, LambdaLR]:
         """The optimizer of a module's trainable weights and its schedule.
@@ -63,7 +71,7 @@ class AdamW:
             fused: one kernel for all weights, where every device of the module has it.
 
         Raises:
-            ValueError: `cosine` without a last step, or with one inside the warm-up.
+            ValueError: `cosine` without a last step, or with one inside the warm-up; `muon` for a network that names no matrices.
         """
         if self.decay == "cosine" and steps <= self.warmup:
             raise ValueError(
@@ -71,9 +79,8 @@ class AdamW:
             )
         groups = self._groups(module)
         fused = fused and all(w.device.type in ("cpu", "cuda") for g in groups for w in g["params"])
-        optimizer = torch.optim.AdamW(
-            groups, lr=self.lr, betas=(self.betas[0], self.betas[1]), eps=self.eps, fused=fused
-        )
+        kind = MuonAdamW if self.muon else torch.optim.AdamW
+        optimizer = kind(groups, lr=self.lr, betas=(self.betas[0], self.betas[1]), eps=self.eps, fused=fused)
         return optimizer, LambdaLR(optimizer, lambda k: self.factor(k + 1, steps))
 
     def factor(self, step: int, steps: int) -> float:
@@ -87,10 +94,29 @@ class AdamW:
     def _groups(self, module: nn.Module) -> list[dict]:
         trainable = {id(w): w for w in module.parameters() if w.requires_grad}
         bare = {id(w) for w in _undecayed(module)} | {i for i, w in trainable.items() if w.ndim < 2}
-        decayed = [w for i, w in trainable.items() if i not in bare]
+        hidden = {id(w) for w in _hidden(module)} & set(trainable) if self.muon else set()
+        if self.muon and not hidden:
+            names = sorted({type(part).__name__ for part in module.modules() if isinstance(part, Backbone)})
+            raise ValueError(
+                f"optimizer: muon={self.muon} moves hidden matrices, and {', '.join(names) or 'what is trained'} has none "
+                "that are trained; leave it 0"
+            )
+        moved = [w for i, w in trainable.items() if i in hidden]
+        decayed = [w for i, w in trainable.items() if i not in bare | hidden]
         rest = [w for i, w in trainable.items() if i in bare]
-        groups = [{"params": decayed, "weight_decay": self.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+        groups = [
+            {"params": moved, "weight_decay": self.weight_decay, "lr": self.muon, "muon": True},
+            {"params": decayed, "weight_decay": self.weight_decay, "muon": False},
+            {"params": rest, "weight_decay": 0.0, "muon": False},
+        ]
         return [g for g in groups if g["params"]]
+
+
+def _hidden(module: nn.Module) -> Iterable[nn.Parameter]:
+    """The matrices that the networks within a module name."""
+    for part in module.modules():
+        if isinstance(part, Backbone):
+            yield from part.hidden()
 
 
 def _undecayed(module: nn.Module) -> Iterable[nn.Parameter]:

@@ -7,6 +7,8 @@ import pytest
 import torch
 from ornstein.core import registry
 from ornstein.core.backbones.backbone import Backbone
+from ornstein.core.backbones.dit import DiT
+from ornstein.core.checkpoint import save
 from ornstein.core.conditioning.spec import ConditionSpec
 from ornstein.core.denoiser import Denoiser, NeuralDenoiser
 from ornstein.core.guidance import CFG, Guidance
@@ -42,6 +44,11 @@ class Told(Backbone):
         told = told.view(-1, 1, 1).to(inputs["x"].dtype)
         logits = torch.linspace(0, 1, 3, dtype=inputs["x"].dtype) * told
         return {"x": torch.sin(inputs["x"] + told), "a": logits.expand(-1, inputs["a"].shape[1], -1)}
+
+
+class Louder(Told):
+    def forward(self, *inputs):
+        return {name: 1.5 * x for name, x in super().forward(*inputs).items()}
 
 
 def setting(**options):
@@ -274,3 +281,49 @@ def test_a_condition_that_was_never_declared_is_refused():
     stray = {"lable": Condition(torch.zeros(B), torch.ones(B, dtype=torch.bool))}
     with pytest.raises(ValueError, match="unknown condition lable; the model takes label, size"):
         CFG(denoiser, 3.0)(state, 0.5, layout, stray)
+
+
+def test_a_weaker_model_answers_in_place_of_the_other_half():
+    strong, state, layout, cond = setting()
+    weak = NeuralDenoiser(Louder((X, A)), (X, A), SPECS)
+    for t in TIMES:
+        guided = CFG(strong, 2.5, weak=weak)(state, t, layout, cond)
+        good, bad = (d(state, t, layout, cond) for d in (strong, weak))
+        torch.testing.assert_close(guided["x"].x0, bad["x"].x0 + 2.5 * (good["x"].x0 - bad["x"].x0))
+        assert not torch.allclose(good["x"].x0, bad["x"].x0)
+    strong.backbone.calls.clear()
+    CFG(strong, 2.5, weak=weak)(state, 0.5, layout, {})
+    assert [call["batch"] for call in strong.backbone.calls] == [B]  # once, with nothing asked for too
+
+
+def test_at_scale_one_and_outside_the_interval_the_weaker_model_is_not_asked():
+    strong, state, layout, cond = setting()
+    weak = NeuralDenoiser(Louder((X, A)), (X, A), SPECS)
+    for guided in (CFG(strong, 1.0, weak=weak), CFG(strong, 3.0, (0.6, 1.0), weak=weak)):
+        same(guided(state, 0.5, layout, cond), strong(state, 0.5, layout, cond))
+    assert weak.backbone.calls == []
+
+
+def test_a_weaker_model_may_be_a_folder(tmp_path):
+    fields = (X,)
+    models = [NeuralDenoiser(DiT(fields, width=8, depth=1, heads=1), fields) for _ in range(2)]
+    for model in models:
+        torch.nn.init.normal_(model.backbone.outputs[0].weight)
+    save(models[1], tmp_path)
+    state, layout = {"x": torch.randn(B, N, 2)}, Layout.of_sizes(torch.full((B,), N))
+    with torch.no_grad():
+        found = CFG(models[0], 2.0, weak=tmp_path)(state, 0.4, layout, {})
+        wanted = [model.eval()(state, 0.4, layout, {})["x"].x0 for model in models]
+    torch.testing.assert_close(found["x"].x0, 2 * wanted[0] - wanted[1])
+
+
+def test_a_weaker_model_of_other_noise_or_fields_is_refused():
+    strong, *_ = setting()
+    other = Field("x", "continuous", 2, Gaussian(VP(), X0()))
+    for fields, what in (((other, A), "fields"), ((A,), "fields")):
+        with pytest.raises(ValueError, match=f"other {what}"):
+            CFG(strong, 2.0, weak=NeuralDenoiser(Told(fields), fields, SPECS))
+    with pytest.raises(ValueError, match="other processes"):
+        CFG(strong, 2.0, weak=NeuralDenoiser(Told((X, A)), (X, A), SPECS, {"x": other.process}))
+    with pytest.raises(ValueError, match="leave out negative"):
+        CFG(strong, 2.0, negative={"label": 1}, weak=strong)

@@ -45,6 +45,6 @@ class Backbone(nn.Module, ABC):
             per field (..., C) values or (..., K) logits; outputs at padded tokens are ignored.
         """
 
-    def hidden(self) -> Iterable[nn.Parameter]:
+    def hidden(self) -> Iterable[Tensor]:
         """Matrices from hidden features to hidden features, which Muon may move; none unless a network names them."""
         return ()

@@ -136,7 +136,7 @@ class DiT(TokenBackbone):
         self.blocks = nn.ModuleList(Block(width, heads, hidden, qk_norm, dropout, cross) for _ in range(depth))
         self._finish()
 
-    def hidden(self) -> Iterator[nn.Parameter]:
+    def hidden(self) -> Iterator[Tensor]:
         """The matrices of the blocks."""
         return (part.weight for part in self.blocks.modules() if isinstance(part, nn.Linear))
 

@@ -97,7 +97,7 @@ class Perceiver(TokenBackbone):
         )
         self._finish()
 
-    def hidden(self) -> Iterator[nn.Parameter]:
+    def hidden(self) -> Iterator[Tensor]:
         """The matrices of the blocks."""
         return (part.weight for part in self.blocks.modules() if isinstance(part, nn.Linear))
 

@@ -112,7 +112,7 @@ class AdamW:
         return [g for g in groups if g["params"]]
 
 
-def _hidden(module: nn.Module) -> Iterable[nn.Parameter]:
+def _hidden(module: nn.Module) -> Iterable[torch.Tensor]:
     """The matrices that the networks within a module name."""
     for part in module.modules():
         if isinstance(part, Backbone):

@@ -263,7 +263,8 @@ class PointClouds(Modality):
         columns = {}
         for name, made in sample.columns.items():
             there = getattr(given.data, name)
-            columns[name] = made if there is None else np.where(known[:, None], there, made).astype(made.dtype)
+            mask = known if made.ndim == 1 else known[:, None]
+            columns[name] = made if there is None else np.where(mask, there, made).astype(made.dtype)
         return replace(sample, **columns, name=given.data.name)
 
     def read_known(self, file: File, item: Item) -> np.ndarray:

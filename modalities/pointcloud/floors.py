@@ -95,7 +95,7 @@ def cloud_floor(
             continue
         points = item.data.points.copy()
         points[~mask] = makers[name](pool, points[mask], int((~mask).sum()), rng)
-        out.append(replace(item.data, points=points))
+        out.append(Cloud(points, name=item.data.name))  # nothing else is known of points that are made
     return out
 
 

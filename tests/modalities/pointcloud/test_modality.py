@@ -1,6 +1,7 @@
 """The plugin as a whole: what is drawn in training, what counts, what is given back, what it can be told."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -195,6 +196,18 @@ def test_given_points_are_exact_and_in_place():
     pasted = modality.paste(sample, bare, known)
     assert np.array_equal(pasted.normals, sample.normals)
     assert np.array_equal(pasted.points[known], bare.data.points[known])
+
+
+def test_parts_are_pasted_and_never_those_of_a_floor():
+    items, modality = shapes(), fitted()
+    cloud = items[3].data
+    told = Item(replace(cloud, parts=np.arange(cloud.size)), items[3].cond)
+    known = np.arange(cloud.size) % 2 == 0
+    made = floors.cloud_floor(items, [items[3].cond], rng(), [told], [known])[0]
+    assert list(made.columns) == ["points"]  # what the truth says of its other points is not given
+    assert np.array_equal(modality.paste(made, told, known).points[known], cloud.points[known])
+    pasted = modality.paste(replace(cloud, parts=np.full(cloud.size, -1)), told, known)
+    assert np.array_equal(pasted.parts, np.where(known, np.arange(cloud.size), -1))
 
 
 def test_files_of_fewer_columns_are_refused_in_training_and_taken_when_given():

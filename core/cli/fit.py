@@ -110,6 +110,9 @@ def plan(argv: list[str]) -> Plan:
         recipe = compose.compose(path, words, over)
         if recipe.get("init"):  # its folder now: `latest` moves
             recipe["init"] = str(runs.weights(str(recipe["init"])))
+        guidance = recipe.get("guidance")
+        if isinstance(guidance, dict) and guidance.get("weak"):
+            raise UsageError("guidance.weak guides a trained model: leave it to `sample`, `evaluate` and `tune`")
         return Plan(recipe, name, flags, root)
     if over is not None:
         raise UsageError("a run goes on with its own recipe: leave out --config")

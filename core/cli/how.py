@@ -136,9 +136,10 @@ def _guidance(
 
 
 def build(denoiser: Denoiser, recipe: dict[str, Any]) -> tuple[Denoiser, Sampler]:
-    """The guided denoiser and the sampler."""
+    """The guided denoiser and the sampler; a run that `guidance.weak` names is loaded to where the denoiser is."""
+    from .. import checkpoint
     from ..samplers import Sampler
-    from . import objects
+    from . import objects, runs
     from .names import check_keys, load_class, to_classes
 
     sampler = objects.build(Sampler, "sampler", recipe["sampler"])
@@ -146,7 +147,10 @@ def build(denoiser: Denoiser, recipe: dict[str, Any]) -> tuple[Denoiser, Sampler
         return denoiser, sampler
     tree = to_classes(recipe["guidance"], ("guidance",))
     check_keys(tree, ("guidance",))
-    return load_class(tree["class_path"], "guidance")(denoiser, **tree["init_args"]), sampler
+    options = dict(tree["init_args"])
+    if options.get("weak") is not None:
+        options["weak"] = checkpoint.load(runs.find(options["weak"]), next(denoiser.parameters()).device)
+    return load_class(tree["class_path"], "guidance")(denoiser, **options), sampler
 
 
 def device(name: str) -> str:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..checkpoint import describe, load
 from ..conditioning.spec import ConditionSpec
 from ..conditioning.values import conditions
 from ..denoiser import Denoiser
@@ -32,8 +30,8 @@ class CFG(Guidance):
         scale: 0 unconditional, 1 conditional, above 1 guided.
         interval: (low, high) in t; outside, the scale is 1 (Kynkaanniemi et al. 2024, arXiv:2404.07724).
         negative: raw values that take the place of "no value" in the other half; by condition's name.
-        weak: W, a denoiser or its folder: one of the same kind that does worse, being smaller, or from earlier in the same
-            training (`run.keep_every=N`, then `ornstein export RUN --step N`). What D does better than W it then does more.
+        weak: W, a model of the same kind that does worse, being smaller, or from earlier in the same training. What D does
+            better than W it then does more.
 
     Raises:
         ValueError: an interval outside [0, 1], nothing to guide by, negative values beside `weak`, a `weak` of other fields,
@@ -49,7 +47,7 @@ class CFG(Guidance):
         scale: float = 1.0,
         interval: tuple[float, float] = (0.0, 1.0),
         negative: Mapping[str, Any] | None = None,
-        weak: Denoiser | str | Path | None = None,
+        weak: Denoiser | None = None,
     ) -> None:
         super().__init__(denoiser)
         low, high = interval
@@ -61,9 +59,14 @@ class CFG(Guidance):
             )
         if negative and weak is not None:
             raise ValueError("CFG: a weak model is told the same conditions; leave out negative, or weak")
+        for what in ("fields", "processes", "conditions") if weak is not None else ():
+            if getattr(weak, what) != getattr(denoiser, what):
+                raise ValueError(
+                    f"CFG: the weak model has other {what} than the one that it guides; take one of the same recipe"
+                )
         self.scale, self.interval, self.negative = float(scale), (low, high), dict(negative or {})
         self._other = conditions(denoiser.conditions, self.negative, 1)  # one row; refuses bad names and values now
-        self.weak = None if weak is None else _weak(weak, denoiser)
+        self.weak = weak
 
     def forward(
         self,
@@ -119,23 +122,6 @@ class CFG(Guidance):
         other = {name: c.expand(batch) for name, c in self._other.items()}
         names = [spec.name for spec in self.conditions if spec.name in cond or spec.name in other]
         return {name: _join(name, cond.get(name), other.get(name)) for name in names}
-
-
-def _weak(weak: Denoiser | str | Path, denoiser: Denoiser) -> Denoiser:
-    """The weaker model, where the denoiser is.
-
-    Raises:
-        ValueError: one of other fields, noise or conditions.
-    """
-    if not isinstance(weak, Denoiser):
-        device = next((w.device for w in denoiser.parameters()), torch.device("cpu"))
-        weak = load(weak, device)
-    for what in ("fields", "processes", "conditions"):
-        if describe(getattr(weak, what)) != describe(getattr(denoiser, what)):
-            raise ValueError(
-                f"CFG: the weak model has other {what} than the one that it guides; take one of the same recipe"
-            )
-    return weak
 
 
 def _join(name: str, given: Condition | None, negative: Condition | None) -> Condition:

@@ -8,7 +8,7 @@ import torch
 from ornstein.core import registry
 from ornstein.core.backbones.backbone import Backbone
 from ornstein.core.backbones.dit import DiT
-from ornstein.core.checkpoint import save
+from ornstein.core.checkpoint import load, save
 from ornstein.core.conditioning.spec import ConditionSpec
 from ornstein.core.denoiser import Denoiser, NeuralDenoiser
 from ornstein.core.guidance import CFG, Guidance
@@ -304,7 +304,7 @@ def test_at_scale_one_and_outside_the_interval_the_weaker_model_is_not_asked():
     assert weak.backbone.calls == []
 
 
-def test_a_weaker_model_may_be_a_folder(tmp_path):
+def test_a_weaker_model_may_come_from_its_folder(tmp_path):
     fields = (X,)
     models = [NeuralDenoiser(DiT(fields, width=8, depth=1, heads=1), fields) for _ in range(2)]
     for model in models:
@@ -312,7 +312,7 @@ def test_a_weaker_model_may_be_a_folder(tmp_path):
     save(models[1], tmp_path)
     state, layout = {"x": torch.randn(B, N, 2)}, Layout.of_sizes(torch.full((B,), N))
     with torch.no_grad():
-        found = CFG(models[0], 2.0, weak=tmp_path)(state, 0.4, layout, {})
+        found = CFG(models[0], 2.0, weak=load(tmp_path))(state, 0.4, layout, {})
         wanted = [model.eval()(state, 0.4, layout, {})["x"].x0 for model in models]
     torch.testing.assert_close(found["x"].x0, 2 * wanted[0] - wanted[1])
 

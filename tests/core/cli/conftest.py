@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+import lightning.pytorch  # noqa: F401  (its log goes where stderr is at import: not to what one test captures and closes)
 import pytest
 import yaml
 from ornstein.core.cli.main import main

@@ -57,6 +57,7 @@ def test_the_printed_config_runs_again_and_prints_itself(ornstein, tmp_path):
         (["--trainer.max_steps", "many"], "max_steps"),
         (["--trainer.max_steps", "3", "seed=1"], "before the first flag"),
         (["data.root=nowhere"], "nowhere"),
+        (["guidance.weak=nowhere"], "guides a trained model"),
     ],
 )
 def test_a_wrong_recipe_is_refused_and_leaves_no_folder(ornstein, tmp_path, words, said):
@@ -125,6 +126,20 @@ def test_an_earlier_step_can_be_exported(ornstein, trained, tmp_path):
     code, _, err = ornstein("export", run, "--out", tmp_path, "--step", "3")
     assert code == 1
     assert "kept steps: 2, 4" in err
+
+
+def test_an_earlier_step_guides_the_last(ornstein, trained, tmp_path):
+    run, weak = trained / "image/latest", tmp_path / "weak"
+    ornstein("export", run, "--out", weak, "--step", "2")
+    how = ("sample", run, "-n", "2", "--steps", "2", "guidance=cfg", f"guidance.weak={weak}")
+    pictures = []
+    for scale in (0, 1, 2):
+        assert ornstein(*how, f"guidance.scale={scale}", "--out", tmp_path / str(scale))[0] == 0
+        pictures.append((tmp_path / str(scale) / "0000.png").read_bytes())
+    assert pictures[0] != pictures[1]
+    code, _, err = ornstein("sample", run, "guidance=cfg", "guidance.weak=nowhere")
+    assert code == 1
+    assert "unknown run folder 'nowhere'" in err
 
 
 @pytest.mark.parametrize(

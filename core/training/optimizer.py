@@ -27,7 +27,7 @@ class AdamW:
         warmup: steps until the full rate; 0: none.
         decay: `none` keeps the rate, `cosine` lowers it to zero at the trainer's last step.
         muon: rate of Muon, which then moves the hidden matrices of the network in place of AdamW, on the same curve; 0: AdamW
-            moves them too. About 0.02, whatever the width.
+            moves them too. 0.02 is usual.
 
     Raises:
         ValueError: a number outside its range, an unknown decay.
